@@ -1,0 +1,63 @@
+"""The interface between the surrogate and everything that serves, plays or attributes."""
+
+import abc
+
+import equinox as eqx
+from jaxtyping import Array, Float
+
+from carbjax._surrogate.features import BatchFeatures
+
+Cost = tuple[Float[Array, "*batch"], Float[Array, "*batch"]]
+"""Latency in s and energy in J. Energy is over all GPUs of the backend."""
+
+
+class AbstractIterationCost(eqx.Module):
+    """Latency and energy of one iteration as a smooth function of its batch.
+
+    The cost is a sum of three separable parts, which is what makes attribution cheap:
+    along a decode run of constant batch only the attention part changes, and along a
+    ray from the empty batch the first two parts have closed-form average prices.
+
+    All methods are elementwise over any leading shape, differentiable, finite and
+    non-negative for all non-negative features, and use arithmetic only (they run under
+    `vmap` inside a `while_loop`, billions of times).
+    A part that is not in use costs nothing: attention is 0 exactly where `prefill_pairs`,
+    `prefill_kv`, `decode_tokens` and `decode_kv` are all 0, and within it the prefill
+    (decode) kernels cost nothing, their launch included, where there is no prefill
+    (decode). The launch cost of a kernel in use remains as features go to 0 from above.
+    """
+
+    @abc.abstractmethod
+    def token_part(self, num_tokens: Float[Array, "*batch"]) -> Cost:
+        """Everything that depends on `num_tokens` alone: GEMMs, norms, all-reduce."""
+
+    @abc.abstractmethod
+    def sequence_part(self, num_sequences: Float[Array, "*batch"]) -> Cost:
+        """Everything that depends on `num_sequences` alone: LM head, host overhead."""
+
+    @abc.abstractmethod
+    def attention_part(
+        self,
+        prefill_pairs: Float[Array, "*batch"],
+        prefill_kv: Float[Array, "*batch"],
+        decode_tokens: Float[Array, "*batch"],
+        decode_kv: Float[Array, "*batch"],
+        decode_kv_sq: Float[Array, "*batch"],
+    ) -> Cost:
+        """Attention of prefill chunks and decode requests, and their interaction."""
+
+    @abc.abstractmethod
+    def operator_costs(self, features: BatchFeatures) -> dict[str, Cost]:
+        """Latency (s) and power (W, per GPU) of each operator over all layers."""
+
+    def __call__(self, features: BatchFeatures) -> Cost:
+        """Latency (s) and energy (J) of one iteration."""
+        f = features
+        parts = (
+            self.token_part(f.num_tokens),
+            self.sequence_part(f.num_sequences),
+            self.attention_part(
+                f.prefill_pairs, f.prefill_kv, f.decode_tokens, f.decode_kv, f.decode_kv_sq
+            ),
+        )
+        return sum(t for t, _ in parts), sum(e for _, e in parts)

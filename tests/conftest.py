@@ -1,0 +1,22 @@
+"""Strict numerics for every test, and the way to the shared measurements."""
+
+import os
+import pathlib
+
+import jax
+import pytest
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+_NEIGHBOUR = pathlib.Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> pathlib.Path:
+    """The folder of shared measurements; tests that need it skip where it is absent."""
+    folder = pathlib.Path(os.environ.get("CARBJAX_DATA", _NEIGHBOUR))
+    if not folder.is_dir():
+        pytest.skip(f"no shared data at {folder}; set CARBJAX_DATA to run this test")
+    return folder
