@@ -121,7 +121,12 @@ class Workload(eqx.Module):
 
 
 def _arrivals(values: ArrayLike) -> np.ndarray:
-    arrival_s = np.asarray(values, dtype=np.float64)
+    arrival_s = np.asarray(values)
+    if arrival_s.dtype.kind not in "iuf":
+        raise WorkloadError(
+            f"`arrival_s` holds {arrival_s.dtype}.", hint="Give numbers of seconds."
+        )
+    arrival_s = arrival_s.astype(np.float64)
     if arrival_s.ndim != 1 or len(arrival_s) == 0:
         raise WorkloadError(
             f"`arrival_s` has shape {arrival_s.shape}.",
@@ -180,7 +185,7 @@ def _utc(epoch: dt.datetime | None) -> dt.datetime | None:
             hint="Give an aware datetime, such as "
             "`datetime(2023, 11, 16, tzinfo=timezone.utc)`.",
         )
-    return epoch.astimezone(dt.timezone.utc)
+    return epoch.astimezone(dt.UTC)
 
 
 def _labels(name: str, labels: tuple[str, ...] | None, size: int) -> tuple[str, ...] | None:

@@ -29,7 +29,9 @@ class Accelerator(eqx.Module):
     def __check_init__(self):
         for field in ("max_power", "memory_bytes", "memory_bandwidth", "peak_flops"):
             if getattr(self, field) <= 0:
-                raise ConfigError(f"`{field}` of accelerator {self.name!r} is not positive.")
+                raise ConfigError(
+                    f"`{field}` of accelerator {self.name!r} is not positive."
+                )
         if not 0 <= self.idle_power <= self.active_idle_power <= self.max_power:
             raise ConfigError(
                 f"accelerator {self.name!r} has idle_power {self.idle_power} W, "

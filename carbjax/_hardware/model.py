@@ -35,8 +35,8 @@ class ModelShape(eqx.Module):
 
     @property
     def num_parameters(self) -> int:
-        attention = self.hidden_size * self.head_dim * (
-            2 * self.num_heads + 2 * self.num_kv_heads
+        attention = (
+            self.hidden_size * self.head_dim * (2 * self.num_heads + 2 * self.num_kv_heads)
         )
         feed_forward = 3 * self.hidden_size * self.intermediate_size
         embeddings = self.vocab_size * self.hidden_size * (1 if self.tied_embeddings else 2)

@@ -1,0 +1,18 @@
+"""Ledgers: who is charged with what, as a table and as a file."""
+
+from carbjax._ledger.files import (
+    replacing as replacing,
+    require_writable as require_writable,
+)
+from carbjax._ledger.table import (
+    SCHEMA as SCHEMA,
+    UNATTRIBUTED as UNATTRIBUTED,
+    ledger_table as ledger_table,
+    player_labels as player_labels,
+    players_are_requests as players_are_requests,
+    tokens_of_players as tokens_of_players,
+)
+from carbjax._ledger.write import (
+    LEDGER_SUFFIXES as LEDGER_SUFFIXES,
+    write_ledger as write_ledger,
+)

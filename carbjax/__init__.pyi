@@ -1,0 +1,32 @@
+from ._attribution import (
+    Attribution as Attribution,
+    attribute as attribute,
+    methods as methods,
+    register_method as register_method,
+    shapley as shapley,
+)
+from ._carbon import Intensity as Intensity, read_intensity as read_intensity
+from ._errors import (
+    CarbjaxError as CarbjaxError,
+    ConfigError as ConfigError,
+    InputError as InputError,
+    IntensityError as IntensityError,
+    OutputError as OutputError,
+    ProfileError as ProfileError,
+    TraceError as TraceError,
+    WorkloadError as WorkloadError,
+)
+from ._games import (
+    ReplayGame as ReplayGame,
+    ServingGame as ServingGame,
+    TableGame as TableGame,
+)
+from ._hardware import Accelerator as Accelerator, ModelShape as ModelShape
+from ._ledger import ledger_table as ledger_table, write_ledger as write_ledger
+from ._plots import share_figure as share_figure
+from ._runtime import enable_compilation_cache as enable_compilation_cache
+from ._serving import System as System, Timeline as Timeline, serve as serve
+from ._surrogate import BatchFeatures as BatchFeatures
+from ._traces import read_trace as read_trace, read_trace_report as read_trace_report
+from ._version import __version__ as __version__
+from ._workload import Workload as Workload

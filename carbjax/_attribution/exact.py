@@ -1,0 +1,133 @@
+"""The Shapley value by enumeration of all coalitions, streamed in chunks."""
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from carbjax._carbon.emissions import Emissions
+from carbjax._errors import InputError
+from carbjax._games.base import AbstractGame
+
+Report = Callable[[int, int], None]
+"""Called with (coalitions done, coalitions in all)."""
+
+_CHUNK = 4096
+_MOST_COALITIONS = 2**30
+
+
+def shapley(
+    game: AbstractGame, *, report: Report | None = None
+) -> Float[Array, " players"]:
+    """Exact Shapley value of each player, gCO2e; the shares sum to v(all) - v(none).
+
+    All 2^n coalitions are evaluated in chunks, and the table is never held. Players of
+    one kind (equal requests) compress: with kinds of m_1, m_2, ... members only
+    prod(m_k + 1) coalitions differ (DESIGN section 5.2).
+
+    Raises `InputError` beyond 2^30 distinct coalitions.
+    """
+    return shapley_emissions(game, report=report).total
+
+
+def shapley_emissions(game: AbstractGame, *, report: Report | None = None) -> Emissions:
+    """As `shapley`, by component: one pass attributes them all, for it is linear."""
+    lattice = Lattice(game.kinds)
+    if lattice.num_coalitions > _MOST_COALITIONS:
+        raise InputError(
+            f"{game.num_players} players make {lattice.num_coalitions} coalitions to "
+            "enumerate.",
+            hint="Use fewer requests, tenants as players, or `method='streaming'`.",
+        )
+    chunk = min(_CHUNK, lattice.num_coalitions)
+    total = None
+    for start in range(0, lattice.num_coalitions, chunk):
+        part = _chunk_shares(game, lattice, jnp.asarray(start), chunk)
+        total = part if total is None else total + part
+        if report is not None:
+            jax.block_until_ready(total)
+            report(min(start + chunk, lattice.num_coalitions), lattice.num_coalitions)
+    assert total is not None
+    return jax.tree.map(lambda x: x[lattice.kind], total)
+
+
+class Lattice(eqx.Module):
+    """Coalitions up to the exchange of players of one kind, as numbers.
+
+    The digits of a coalition's number say how many of each kind take part.
+    """
+
+    kind: Int[Array, " players"]
+    position: Int[Array, " players"]  # among the players of the same kind
+    members: Int[Array, " kinds"]
+    stride: Int[Array, " kinds"]
+    ways: Float[Array, "kinds counts"]  # coalitions of a kind's members by their number
+    weight_in: Float[Array, " sizes"]  # of v(S) for a member, by the size of S
+    weight_out: Float[Array, " sizes"]  # of v(S) for an outsider
+    num_coalitions: int = eqx.field(static=True)
+
+    def __init__(self, kinds: tuple[int, ...]):
+        labels, kind = np.unique(np.asarray(kinds), return_inverse=True)
+        members = np.bincount(kind, minlength=len(labels))
+        radix = (members + 1).tolist()
+        self.num_coalitions = math.prod(radix)
+        self.kind = jnp.asarray(kind)
+        before = [np.count_nonzero(kind[:i] == k) for i, k in enumerate(kind)]
+        self.position = jnp.asarray(before)
+        self.members = jnp.asarray(members)
+        strides = [math.prod(radix[:k]) for k in range(len(radix))]
+        self.stride = jnp.asarray(np.minimum(strides, _MOST_COALITIONS))
+        counts = range(int(members.max()) + 1)
+        ways = [[math.comb(int(m), c) for c in counts] for m in members]
+        self.ways = jnp.asarray(ways, float)
+        n = len(kinds)
+        self.weight_in = jnp.asarray([_weight(n, s - 1) for s in range(n + 1)])
+        self.weight_out = jnp.asarray([_weight(n, s) for s in range(n + 1)])
+
+    def counts(self, index: Int[Array, " chunk"]) -> Int[Array, "chunk kinds"]:
+        """How many of each kind take part."""
+        quotient = index[:, None] // self.stride[None, :]
+        return quotient % (self.members[None, :] + 1)
+
+    def coalitions(self, counts: Int[Array, "chunk kinds"]) -> Bool[Array, "chunk players"]:
+        """One coalition for each row of counts: the first members of each kind."""
+        return self.position[None, :] < counts[:, self.kind]
+
+    def weights(self, counts: Int[Array, "chunk kinds"]) -> Float[Array, "chunk kinds"]:
+        """Factor of v(S) in the Shapley value of a player of each kind.
+
+        Summed over the coalitions that the row of counts stands for.
+        """
+        real = self.ways.dtype
+        rows = jnp.arange(self.ways.shape[0])
+        ways = jnp.prod(self.ways[rows[None, :], counts], axis=1)
+        size = jnp.sum(counts, axis=1)
+        share_in = counts.astype(real) / self.members.astype(real)[None, :]
+        joined = share_in * self.weight_in[size][:, None]
+        absent = (1 - share_in) * self.weight_out[size][:, None]
+        return ways[:, None] * (joined - absent)
+
+
+def _weight(num_players: int, others: int) -> float:
+    """Chance that exactly these `others` come before a player in a random order."""
+    if not 0 <= others < num_players:
+        return 0.0
+    return float(Fraction(1, num_players * math.comb(num_players - 1, others)))
+
+
+@eqx.filter_jit
+def _chunk_shares(
+    game: AbstractGame, lattice: Lattice, start: Int[Array, ""], chunk: int
+) -> Emissions:
+    """What the coalitions from `start` on add to the share of each kind."""
+    index = start + jnp.arange(chunk)
+    inside = index < lattice.num_coalitions
+    counts = lattice.counts(jnp.where(inside, index, 0))
+    weights = jnp.where(inside[:, None], lattice.weights(counts), 0.0)
+    values = jax.vmap(game.components)(lattice.coalitions(counts))
+    return jax.tree.map(lambda v: weights.T @ v, values)

@@ -1,0 +1,74 @@
+"""Methods that ask a game for the values of coalitions."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
+
+from carbjax._attribution.attribution import Attribution, sum_players
+from carbjax._attribution.exact import Report, shapley_emissions
+from carbjax._attribution.methods import register_method, require
+from carbjax._carbon.emissions import Emissions
+from carbjax._games.base import AbstractGame
+from carbjax._serving.serve import Timeline
+from carbjax._serving.system import System
+from carbjax._workload import Workload
+
+
+def exact_shapley(
+    game: AbstractGame | None,
+    *,
+    workload: Workload | None = None,
+    system: System | None = None,
+    timeline: Timeline | None = None,
+    key: PRNGKeyArray | None = None,
+    report: Report | None = None,
+) -> Attribution:
+    """The Shapley value: a player's mean marginal contribution over all orders.
+
+    Shapley (1953). Cost: v of all coalitions, 2^C for C players, fewer where requests
+    are equal. Keeps all axioms: efficiency, symmetry, null player, linearity.
+    """
+    require("shapley", game=game)
+    assert game is not None
+    whole, nobody = _extremes(game)
+    shares = shapley_emissions(game, report=report)
+    return Attribution("shapley", shares, nobody, whole)
+
+
+def leave_one_out(
+    game: AbstractGame | None,
+    *,
+    workload: Workload | None = None,
+    system: System | None = None,
+    timeline: Timeline | None = None,
+    key: PRNGKeyArray | None = None,
+) -> Attribution:
+    """What would not have been emitted without the player: v(all) - v(all but i).
+
+    Cost: C + 1 values of v. Keeps symmetry, null player and linearity, not efficiency:
+    what the players do not add up to is unattributed.
+    """
+    require("leave_one_out", game=game)
+    assert game is not None
+    whole = _values(game, jnp.ones((1, game.num_players), bool))
+    others = _values(game, ~jnp.eye(game.num_players, dtype=bool))
+    shares = jax.tree.map(lambda a, b: a - b, whole, others)
+    whole = jax.tree.map(lambda x: x[0], whole)
+    return Attribution("leave_one_out", shares, whole - sum_players(shares), whole)
+
+
+def _extremes(game: AbstractGame) -> tuple[Emissions, Emissions]:
+    """v of everybody and of nobody."""
+    both = jnp.stack([jnp.ones(game.num_players, bool), jnp.zeros(game.num_players, bool)])
+    values = _values(game, both)
+    return jax.tree.map(lambda x: x[0], values), jax.tree.map(lambda x: x[1], values)
+
+
+@eqx.filter_jit
+def _values(game: AbstractGame, coalitions) -> Emissions:
+    return jax.vmap(game.components)(coalitions)
+
+
+register_method("shapley", exact_shapley)
+register_method("leave_one_out", leave_one_out)

@@ -1,0 +1,95 @@
+"""Methods that charge each iteration of the real run as it happens: O(I + R)."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
+
+from carbjax._attribution.attribution import Attribution, by_player
+from carbjax._attribution.methods import register_method, require
+from carbjax._attribution.per_iteration import EqualObserver, TokensObserver
+from carbjax._attribution.streaming import StreamingObserver
+from carbjax._games.base import AbstractGame
+from carbjax._serving.arrange import arrange
+from carbjax._serving.observers import AbstractObserver, TotalsObserver
+from carbjax._serving.serve import Timeline, make_server, require_end, run_workload
+from carbjax._serving.system import System
+from carbjax._workload import Workload
+
+
+def streaming(
+    game: AbstractGame | None,
+    *,
+    workload: Workload | None = None,
+    system: System | None = None,
+    timeline: Timeline | None = None,
+    key: PRNGKeyArray | None = None,
+) -> Attribution:
+    """Aumann-Shapley prices of each iteration's tokens, its fixed part shared equally.
+
+    DESIGN section 5.3; Aumann and Shapley (1974). A player's requests in one batch are
+    one participant. Cost: O(I + R). Keeps efficiency (up to a quadrature that closes to
+    1e-9), symmetry within a batch, null player, and linearity over iterations.
+    """
+    require("streaming", workload=workload, system=system)
+    assert workload is not None and system is not None
+    tenants = workload.num_players != workload.num_requests
+    observer = StreamingObserver(system.cost, system.footprint, tenants)
+    return _charge("streaming", observer, workload, system)
+
+
+def iteration_equal(
+    game: AbstractGame | None,
+    *,
+    workload: Workload | None = None,
+    system: System | None = None,
+    timeline: Timeline | None = None,
+    key: PRNGKeyArray | None = None,
+) -> Attribution:
+    """Each iteration shared equally by the requests in it. Cost: O(I + R).
+
+    Keeps efficiency, null player, and linearity over iterations; blind to lengths.
+    """
+    require("iteration_equal", workload=workload, system=system)
+    assert workload is not None and system is not None
+    observer = EqualObserver(system.footprint)
+    return _charge("iteration_equal", observer, workload, system)
+
+
+def iteration_tokens(
+    game: AbstractGame | None,
+    *,
+    workload: Workload | None = None,
+    system: System | None = None,
+    timeline: Timeline | None = None,
+    key: PRNGKeyArray | None = None,
+) -> Attribution:
+    """Each iteration shared by tokens: those of a chunk, one for a decode. O(I + R).
+
+    Keeps efficiency, null player, and linearity over iterations; blind to contexts.
+    """
+    require("iteration_tokens", workload=workload, system=system)
+    assert workload is not None and system is not None
+    observer = TokensObserver(system.footprint)
+    return _charge("iteration_tokens", observer, workload, system)
+
+
+def _charge(
+    name: str, observer: AbstractObserver, workload: Workload, system: System
+) -> Attribution:
+    """What the observer charged each request in the run, by player."""
+    arrangement = arrange(workload, pad=True)
+    server = make_server(workload, system, arrangement)
+    observers = (TotalsObserver(system.footprint), observer)
+    progress, accounts = run_workload(arrangement, server, observers)
+    end = require_end(progress, system, workload, arrangement.zero_s)
+    nobody = system.footprint.standing(
+        jnp.zeros(()), jnp.asarray(end, float), server.intensity
+    )
+    requests = jax.tree.map(arrangement.to_workload_order, accounts[1].slots)
+    shares = by_player(requests, workload.player, workload.num_players)
+    return Attribution(name, shares, nobody, nobody + accounts[0].totals.emissions)
+
+
+register_method("streaming", streaming, needs_game=False)
+register_method("iteration_equal", iteration_equal, needs_game=False)
+register_method("iteration_tokens", iteration_tokens, needs_game=False)

@@ -1,0 +1,99 @@
+"""Methods that divide the whole in proportion to something easily counted."""
+
+import jax
+import numpy as np
+from jaxtyping import Float, PRNGKeyArray
+
+from carbjax._attribution.attribution import Attribution
+from carbjax._attribution.methods import register_method, require
+from carbjax._games.base import AbstractGame
+from carbjax._serving.serve import Timeline, serve
+from carbjax._serving.system import System
+from carbjax._workload import Workload
+
+
+def in_proportion(
+    method: str,
+    weights: Float[np.ndarray, " players"],
+    timeline: Timeline,
+    flags: tuple[str, ...] = (),
+) -> Attribution:
+    """v(all) - v(none) divided in proportion to `weights`, every component alike."""
+    nobody, whole = timeline.standing, timeline.emissions
+    part = weights / weights.sum()
+    shares = jax.tree.map(lambda x: float(x) * part, whole - nobody)
+    return Attribution(method, shares, nobody, whole, flags=flags)
+
+
+def token_based(
+    game: AbstractGame | None,
+    *,
+    workload: Workload | None = None,
+    system: System | None = None,
+    timeline: Timeline | None = None,
+    key: PRNGKeyArray | None = None,
+    prefill_weight: float = 1.0,
+    decode_weight: float = 1.0,
+) -> Attribution:
+    """Shares in proportion to `w1 p + w2 d`, prompt and answer tokens; by default p + d.
+
+    Cost: O(R) after one run. Keeps efficiency, symmetry and null player, not linearity:
+    served in two parts, the same requests owe something else (section 4.2 of the paper).
+    """
+    require("tokens", workload=workload, system=system)
+    assert workload is not None and system is not None
+    weights = _token_weights(workload, prefill_weight, decode_weight)
+    return in_proportion("tokens", weights, timeline or serve(workload, system))
+
+
+def token_price_based(
+    game: AbstractGame | None,
+    *,
+    workload: Workload | None = None,
+    system: System | None = None,
+    timeline: Timeline | None = None,
+    key: PRNGKeyArray | None = None,
+) -> Attribution:
+    """Shares in proportion to p + 4 d: an answer token weighs as its price usually does."""
+    require("tokens_priced", workload=workload, system=system)
+    assert workload is not None and system is not None
+    weights = _token_weights(workload, 1.0, 4.0)
+    return in_proportion("tokens_priced", weights, timeline or serve(workload, system))
+
+
+def time_based(
+    game: AbstractGame | None,
+    *,
+    workload: Workload | None = None,
+    system: System | None = None,
+    timeline: Timeline | None = None,
+    key: PRNGKeyArray | None = None,
+) -> Attribution:
+    """Shares in proportion to residence: seconds from first being scheduled to the end.
+
+    Cost: O(R) after one run. Keeps efficiency and null player.
+    """
+    require("time", workload=workload, system=system)
+    assert workload is not None and system is not None
+    timeline = timeline or serve(workload, system)
+    return in_proportion("time", residence_s(workload, timeline), timeline)
+
+
+def residence_s(workload: Workload, timeline: Timeline) -> Float[np.ndarray, " players"]:
+    """Seconds that each player's requests were on the server, added up."""
+    return np.bincount(
+        workload.player, weights=timeline.residence_s, minlength=workload.num_players
+    )
+
+
+def _token_weights(
+    workload: Workload, prefill_weight: float, decode_weight: float
+) -> Float[np.ndarray, " players"]:
+    weights = prefill_weight * workload.num_prefill_tokens
+    weights = weights + decode_weight * workload.num_decode_tokens
+    return np.bincount(workload.player, weights=weights, minlength=workload.num_players)
+
+
+register_method("tokens", token_based, needs_game=False)
+register_method("tokens_priced", token_price_based, needs_game=False)
+register_method("time", time_based, needs_game=False)

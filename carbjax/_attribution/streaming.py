@@ -1,0 +1,122 @@
+"""Streaming attribution: Aumann-Shapley prices of each iteration, as it runs.
+
+DESIGN section 5.3. Cost: O(iterations + requests), a handful of prices a step.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from carbjax._attribution.prices import Prices, average_prices
+from carbjax._carbon.emissions import Emissions
+from carbjax._carbon.footprint import Footprint
+from carbjax._serving.engine import Batch, Step
+from carbjax._serving.observers import AbstractObserver, Account
+from carbjax._surrogate.cost import AbstractIterationCost
+from carbjax._units import JOULES_PER_KWH
+
+
+class StreamingObserver(AbstractObserver):
+    """Each request's share of every iteration that it takes part in.
+
+    `phi_ij = c_j(0+) / b_j + z_ij . integral_0^1 grad c_j(tau z_j) dtau`: who takes part
+    shares the price of running the iteration at all, and pays its tokens' average price.
+    With `tenants`, the requests of one player in a batch are one participant.
+    """
+
+    cost: AbstractIterationCost
+    footprint: Footprint
+    tenants: bool = eqx.field(static=True)
+
+    def zero(self, num_slots: int) -> Account:
+        none = jnp.zeros(num_slots)
+        return Account((), Emissions(none, none, none, none, none))
+
+    def observe(self, account: Account, step: Step) -> Account:
+        rates = self.footprint.rates
+        presence = _presence(step, self.tenants)
+
+        def share(weigh) -> Float[Array, " slots"]:
+            prices = average_prices(self.cost, weigh, step.measured.features)
+            return _shares(prices, step, presence)
+
+        electricity = share(lambda c: rates.electricity(*c))
+        if self.footprint.provisioning == "on_demand":
+            embodied = rates.embodied * share(lambda c: c[0])
+        else:
+            embodied = jnp.zeros_like(electricity)
+        shares = charge(step, electricity, embodied)
+        return Account((), account.slots + shares)
+
+
+def charge(
+    step: Step, electricity: Float[Array, " slots"], embodied: Float[Array, " slots"]
+) -> Emissions:
+    """Emissions of each participant from its share of the step's electricity (J).
+
+    They are those of the phase that the participant is in.
+    """
+    grams = electricity * step.intensity / JOULES_PER_KWH
+    return Emissions(
+        prefill=jnp.where(step.batch.prefilling, grams, 0.0),
+        decode=jnp.where(step.batch.decoding, grams, 0.0),
+        idle=jnp.zeros_like(grams),
+        embodied=embodied,
+        energy_j=electricity,
+    )
+
+
+def _shares(
+    prices: Prices, step: Step, presence: Float[Array, " slots"]
+) -> Float[Array, " slots"]:
+    """The step's cost, shared: its sum over the nodes of fixed part and tokens."""
+    batch, weights, nodes = step.batch, step.measured.weights, step.measured.nodes
+    real = weights.dtype
+    decoding = batch.decoding.astype(real)
+    price = jax.tree.map(lambda x: jnp.sum(weights * x), prices.features)
+    later_kv = jnp.sum(weights * nodes * prices.features.decode_kv)
+    kv_sq = prices.features.decode_kv_sq
+    later_kv_sq = jnp.sum(weights * nodes * kv_sq)
+    latest_kv_sq = jnp.sum(weights * nodes**2 * kv_sq)
+    context = batch.context
+    decode = price.num_tokens + price.num_sequences + price.decode_tokens
+    decode = decode + price.decode_kv * context + later_kv
+    decode = decode + price.decode_kv_sq * context**2
+    decode = decode + 2 * later_kv_sq * context + latest_kv_sq
+    fixed = jnp.sum(weights * prices.fixed)
+    return fixed * presence + decoding * decode + _chunk_shares(price, batch)
+
+
+def _chunk_shares(price, batch: Batch) -> Float[Array, " slots"]:
+    chunk, cached = batch.chunk, batch.cached
+    pairs = chunk * cached + chunk * (chunk + 1) / 2
+    kv = jnp.where(batch.prefilling, cached + chunk, 0.0)
+    return (
+        price.num_tokens * chunk
+        + price.num_sequences * batch.ends_prompt.astype(chunk.dtype)
+        + price.prefill_pairs * pairs
+        + price.prefill_kv * kv
+    )
+
+
+def _presence(step: Step, tenants: bool) -> Float[Array, " slots"]:
+    """Each request's part of the fixed price; the parts of a batch add up to 1."""
+    takes_part = step.batch.prefilling | step.batch.decoding
+    real = step.measured.weights.dtype
+    if not tenants:
+        count = jnp.sum(takes_part, dtype=real)
+        return takes_part.astype(real) / jnp.maximum(count, 1)
+    together = _together(step.player, takes_part)
+    of_player = jnp.maximum(jnp.sum(together, axis=1, dtype=real), 1)
+    # Each participant counts 1 / (requests of its player), so this counts players.
+    players = jnp.sum(takes_part.astype(real) / of_player)
+    return takes_part.astype(real) / (of_player * jnp.maximum(players, 1))
+
+
+def _together(
+    player: Array, takes_part: Bool[Array, " slots"]
+) -> Bool[Array, "slots slots"]:
+    """Which requests take part for the same player."""
+    same = player[:, None] == player[None, :]
+    return same & takes_part[:, None] & takes_part[None, :]

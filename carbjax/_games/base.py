@@ -1,0 +1,39 @@
+"""What a game is: the carbon of serving only some of the players."""
+
+import abc
+
+import equinox as eqx
+from jaxtyping import Array, Bool, Float
+
+from carbjax._carbon.emissions import Emissions
+
+
+class AbstractGame(eqx.Module):
+    """v: coalition -> gCO2e. One coalition in, one number out; `vmap` outside."""
+
+    @property
+    @abc.abstractmethod
+    def num_players(self) -> int:
+        """Number of players, at least 1."""
+
+    @abc.abstractmethod
+    def components(self, coalition: Bool[Array, " players"]) -> Emissions:
+        """v by component, and the electricity, of serving only `coalition`."""
+
+    def __call__(self, coalition: Bool[Array, " players"]) -> Float[Array, ""]:
+        """Emissions, in gCO2e, of serving only the players in `coalition`."""
+        return _value(self, coalition)
+
+    @property
+    @abc.abstractmethod
+    def kinds(self) -> tuple[int, ...]:
+        """For each player, the number of its kind.
+
+        Players of one kind are interchangeable: v depends only on how many of each kind
+        take part. All different where nothing is known.
+        """
+
+
+@eqx.filter_jit
+def _value(game: AbstractGame, coalition: Bool[Array, " players"]) -> Float[Array, ""]:
+    return game.components(coalition).total

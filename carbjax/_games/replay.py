@@ -1,0 +1,66 @@
+"""The replay game: the schedule that happened is kept, absentees' tokens are removed."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool
+
+from carbjax._carbon.emissions import Emissions
+from carbjax._carbon.footprint import Footprint
+from carbjax._games.base import AbstractGame
+from carbjax._serving.arrange import arrange
+from carbjax._serving.engine import Step, measure
+from carbjax._serving.observers import step_emissions
+from carbjax._serving.serve import make_server, record_steps, require_end, run_workload
+from carbjax._serving.steps import Steps
+from carbjax._serving.system import System
+from carbjax._surrogate.cost import AbstractIterationCost
+from carbjax._workload import Workload
+
+
+class ReplayGame(AbstractGame):
+    """v(S) = v(empty) + sum over iterations of c_j(tokens that S brings to iteration j).
+
+    c_j is what iteration j emits, at the mean intensity of when it really ran, and is 0
+    where nobody of S takes part (DESIGN section 5.3). A sum over iterations, so linear
+    methods treat it iteration by iteration.
+    """
+
+    steps: Steps
+    cost: AbstractIterationCost
+    footprint: Footprint
+    standing: Emissions  # v of the empty coalition
+    size: int = eqx.field(static=True)
+
+    def __init__(self, workload: Workload, system: System):
+        arrangement = arrange(workload, pad=False)
+        server = make_server(workload, system, arrangement)
+        self.footprint, self.cost = system.footprint, server.cost
+        progress, _ = run_workload(arrangement, server, ())
+        end = require_end(progress, system, workload, arrangement.zero_s)
+        self.steps = jax.tree.map(jnp.asarray, record_steps(arrangement.queue(), server))
+        self.standing = self.footprint.standing(
+            jnp.zeros(()), jnp.asarray(end, float), server.intensity
+        )
+        self.size = workload.num_players
+
+    @property
+    def num_players(self) -> int:
+        return self.size
+
+    @property
+    def kinds(self) -> tuple[int, ...]:
+        return tuple(range(self.size))
+
+    def components(self, coalition: Bool[Array, " players"]) -> Emissions:
+        """v by component of the tokens that `coalition` brings to each iteration."""
+
+        def emit(step: Step) -> Emissions:
+            batch = step.batch.restrict(coalition[step.player])
+            measured = measure(step.num_iterations, batch, self.cost)
+            somebody = jnp.any(batch.prefilling | batch.decoding)
+            emissions = step_emissions(self.footprint, batch, measured, step.intensity)
+            return jax.tree.map(lambda x: jnp.where(somebody, x, 0.0), emissions)
+
+        by_step = jax.vmap(emit)(self.steps)
+        return self.standing + jax.tree.map(jnp.sum, by_step)

@@ -1,0 +1,114 @@
+"""The reschedule game: the scheduler is run again for each coalition. The ground truth."""
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from carbjax._carbon.emissions import Emissions
+from carbjax._carbon.footprint import Footprint
+from carbjax._errors import WorkloadError
+from carbjax._games.base import AbstractGame
+from carbjax._serving.arrange import arrange
+from carbjax._serving.engine import Server
+from carbjax._serving.observers import TotalsObserver
+from carbjax._serving.queue import make_queue
+from carbjax._serving.run import run
+from carbjax._serving.serve import make_server, require_end, run_workload
+from carbjax._serving.system import System
+from carbjax._workload import Workload
+
+
+class ServingGame(AbstractGame):
+    """v(S): gCO2e of serving only the requests of the players in S on `system`.
+
+    With `always_on` provisioning the window is fixed: from the first request's arrival
+    to the end of the grand coalition's run, or `window_s` = (start, end) on the
+    arrivals' clock. What the machine emits over it with nobody served is v of the empty
+    coalition (DESIGN section 4).
+    """
+
+    arrival: Float[Array, " requests"]
+    prefill: Int[Array, " requests"]
+    decode: Int[Array, " requests"]
+    player: Int[Array, " requests"]
+    server: Server
+    footprint: Footprint
+    window: Float[Array, "2"]  # s, on the engine's clock
+    size: int = eqx.field(static=True)
+    kind: tuple[int, ...] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        workload: Workload,
+        system: System,
+        *,
+        window_s: tuple[float, float] | None = None,
+    ):
+        arrangement = arrange(workload, pad=False)
+        self.server = make_server(workload, system, arrangement)
+        self.footprint = system.footprint
+        progress, _ = run_workload(arrangement, self.server, ())
+        end = require_end(progress, system, workload, arrangement.zero_s)
+        self.window = jnp.asarray(_window(window_s, arrangement.zero_s, end))
+        self.arrival, self.prefill = arrangement.arrival, arrangement.prefill
+        self.decode = arrangement.decode
+        self.player = arrangement.player
+        self.size = workload.num_players
+        self.kind = _kinds(workload, arrangement.order)
+
+    @property
+    def num_players(self) -> int:
+        return self.size
+
+    @property
+    def kinds(self) -> tuple[int, ...]:
+        return self.kind
+
+    def components(self, coalition: Bool[Array, " players"]) -> Emissions:
+        """v by component of serving only `coalition`."""
+        present = coalition[self.player]
+        queue = make_queue(present, self.arrival, self.prefill, self.decode)
+        observers = (TotalsObserver(self.footprint),)
+        _, (account,) = run(queue, self.server, observers)
+        return self.standing + account.totals.emissions
+
+    @property
+    def standing(self) -> Emissions:
+        """v of the empty coalition, by component."""
+        start, end = self.window[0], self.window[1]
+        return self.footprint.standing(start, end, self.server.intensity)
+
+
+def _window(
+    window_s: tuple[float, float] | None, zero_s: float, end: float
+) -> tuple[float, float]:
+    if window_s is None:
+        return 0.0, end
+    start, stop = window_s
+    if not start < stop:
+        raise WorkloadError(
+            f"`window_s` runs from {start} to {stop}.", hint="Give (start, end) in seconds."
+        )
+    return start - zero_s, stop - zero_s
+
+
+def _kinds(workload: Workload, order: np.ndarray) -> tuple[int, ...]:
+    """Interchangeable players: one request each, equal, and next to each other in order.
+
+    With another request between them in the queue, equal requests are not
+    interchangeable: leaving out the one before it or the one after it differs.
+    """
+    size = workload.num_players
+    if size != workload.num_requests:
+        return tuple(range(size))
+    columns = (
+        workload.arrival_s,
+        workload.num_prefill_tokens,
+        workload.num_decode_tokens,
+    )
+    rows = np.stack(columns, axis=1)[order]
+    new_kind = np.r_[True, (np.diff(rows, axis=0) != 0).any(axis=1)]
+    kind = np.empty(size, int)
+    kind[workload.player[order]] = np.cumsum(new_kind) - 1
+    return tuple(kind.tolist())

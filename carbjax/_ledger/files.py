@@ -1,0 +1,70 @@
+"""Files that appear whole or not at all."""
+
+import contextlib
+import os
+import pathlib
+import secrets
+from collections.abc import Iterator, Sequence
+
+from carbjax._errors import OutputError
+
+
+def require_writable(path: str | os.PathLike[str], suffixes: Sequence[str]) -> None:
+    """Nothing, if a file with one of `suffixes` can be written there; else `OutputError`.
+
+    Called before the work starts, so that none of it is lost to a typing error.
+    """
+    target = _target(path)
+    if target.suffix.lower() not in suffixes:
+        raise OutputError(
+            f"the name ends in {target.suffix!r}.",
+            file=path,
+            hint=f"End it in {' or '.join(suffixes)}.",
+        )
+    if target.is_dir():
+        raise OutputError("this is a folder.", file=path, hint="Name a file in it.")
+    if not target.parent.is_dir():
+        raise OutputError(
+            f"there is no folder {str(target.parent)!r}.", file=path, hint="Make it first."
+        )
+    trial = _temporary(target)
+    try:
+        trial.touch()
+        trial.unlink()
+    except OSError as cause:
+        raise _refused(path, cause) from None
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
+    """A temporary name in the same folder, renamed to `path` when the block succeeds.
+
+    Raises `OutputError` where the system refuses to write; then, and when the block
+    fails, `path` is as it was.
+    """
+    target = _target(path)
+    temporary = _temporary(target)
+    try:
+        yield temporary
+        os.replace(temporary, target)
+    except OSError as cause:
+        raise _refused(path, cause) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _target(path: str | os.PathLike[str]) -> pathlib.Path:
+    # A link is written through, not replaced.
+    return pathlib.Path(path).resolve()
+
+
+def _temporary(target: pathlib.Path) -> pathlib.Path:
+    return target.with_name(f".{target.stem}.{secrets.token_hex(4)}{target.suffix}")
+
+
+def _refused(path: str | os.PathLike[str], cause: OSError) -> OutputError:
+    return OutputError(
+        f"cannot be written ({cause.strerror or cause}).",
+        file=path,
+        hint="Give a place where you may write, with room for it.",
+    )

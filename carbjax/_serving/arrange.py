@@ -1,0 +1,83 @@
+"""A workload as the engine takes it: sorted, from time zero, padded to a bucket."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from carbjax._errors import WorkloadError
+from carbjax._serving.queue import Queue, count_dtype, make_queue
+from carbjax._workload import Workload
+
+_SMALLEST_BUCKET = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Arrangement:
+    """Requests in order of (arrival, index), null players last, the first at time 0.
+
+    `order[k]` is the workload's index of the k-th request. Entries beyond the workload's
+    requests are padding: null players, so that sizes share compiled code.
+    """
+
+    arrival: Float[Array, " slots"]  # s after `zero_s`
+    prefill: Int[Array, " slots"]
+    decode: Int[Array, " slots"]
+    player: Int[Array, " slots"]
+    order: Int[np.ndarray, " requests"]
+    zero_s: float
+
+    def queue(self, present: Bool[Array, " slots"] | None = None) -> Queue:
+        """The queue of the `present` requests, given in this order."""
+        if present is None:
+            present = jnp.ones(self.arrival.shape, bool)
+        return make_queue(present, self.arrival, self.prefill, self.decode, self.player)
+
+    def to_workload_order(self, values: Array) -> np.ndarray:
+        """Per-slot values as the workload orders its requests."""
+        ordered = np.asarray(values)[: len(self.order)]
+        result = np.empty_like(ordered)
+        result[self.order] = ordered
+        return result
+
+
+def arrange(workload: Workload, *, pad: bool) -> Arrangement:
+    """The workload's requests as the engine takes them.
+
+    Raises `WorkloadError` where nothing is asked for, or where the tokens overflow.
+    """
+    if workload.is_null.all():
+        raise WorkloadError(
+            "every request has 0 prompt and 0 decode tokens.",
+            hint="Give at least one request that asks for something.",
+        )
+    # Null players are never scheduled: last, and their arrival does not matter.
+    order = np.lexsort((workload.arrival_s, workload.is_null))
+    zero_s = workload.start_s
+    arrival = np.maximum(workload.arrival_s[order] - zero_s, 0.0)
+    prefill = workload.num_prefill_tokens[order]
+    decode = workload.num_decode_tokens[order]
+    counts = count_dtype()
+    largest = np.iinfo(counts).max
+    total = int(prefill.sum() + decode.sum()) + len(order)
+    if total > largest:
+        raise WorkloadError(
+            f"the workload has {total} tokens, and {counts.name} sums reach {largest}.",
+            hint="Enable 64 bits: `jax.config.update('jax_enable_x64', True)`.",
+        )
+    size = _bucket(len(order)) if pad else len(order)
+    extra = (0, size - len(order))
+    return Arrangement(
+        arrival=jnp.asarray(np.pad(arrival, extra, mode="edge")),
+        prefill=jnp.asarray(np.pad(prefill, extra), counts),
+        decode=jnp.asarray(np.pad(decode, extra), counts),
+        player=jnp.asarray(np.pad(workload.player[order], extra)),
+        order=order,
+        zero_s=zero_s,
+    )
+
+
+def _bucket(size: int) -> int:
+    """The next power of two, so that few sizes are compiled."""
+    return max(_SMALLEST_BUCKET, 1 << (size - 1).bit_length())

@@ -1,0 +1,91 @@
+"""Attention of all layers as a function of the batch's additive features."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from carbjax._surrogate.cost import Cost
+from carbjax._surrogate.smooth import smooth_max, smooth_min
+
+
+class AttentionCost(eqx.Module):
+    """Prefill and decode kernels and their interaction, specialised to a model.
+
+        prefill = launch + sqrt((pair A)^2 + (kv R)^2)
+        decode  = launch + sqrt((kv K)^2 + (request B)^2)
+        energy  = smooth_min(static latency + byte and FLOP energies, cap latency)
+
+    with A `prefill_pairs`, R `prefill_kv`, K `decode_kv`, B `decode_tokens`. Past the
+    launches all is homogeneous of degree 1, so marginal costs are constant along a ray
+    from the empty batch. The interaction moves nothing: it draws the static power alone.
+    Seconds and joules (one GPU) are of all layers.
+    """
+
+    prefill_launch: Float[Array, ""]  # s
+    prefill_pair: Float[Array, ""]  # s
+    prefill_kv: Float[Array, ""]  # s
+    prefill_pair_energy: Float[Array, ""]  # J
+    prefill_kv_energy: Float[Array, ""]  # J
+    prefill_power: Float[Array, ""]  # W, static
+    decode_launch: Float[Array, ""]  # s
+    decode_kv: Float[Array, ""]  # s
+    decode_request: Float[Array, ""]  # s
+    decode_kv_energy: Float[Array, ""]  # J
+    decode_request_energy: Float[Array, ""]  # J
+    decode_power: Float[Array, ""]  # W, static
+    mixed_kv: Float[Array, ""]  # s a cached token of decode, beside prefill
+    mixed_request: Float[Array, ""]  # s a decode request, beside prefill
+    sharpness: Float[Array, ""]
+    max_power: Float[Array, ""]  # W
+
+    def __call__(
+        self,
+        prefill_pairs: Float[Array, "*batch"],
+        prefill_kv: Float[Array, "*batch"],
+        decode_tokens: Float[Array, "*batch"],
+        decode_kv: Float[Array, "*batch"],
+    ) -> tuple[Cost, Cost, Cost]:
+        """Latency (s) and energy (J, one GPU): prefill, decode, interaction."""
+        c = self._as(prefill_pairs)
+        zero = jnp.zeros_like(prefill_pairs)
+        has_prefill = (prefill_pairs > 0) | (prefill_kv > 0)
+        has_decode = (decode_tokens > 0) | (decode_kv > 0)
+
+        prefill = smooth_max(c.prefill_pair * prefill_pairs, c.prefill_kv * prefill_kv)
+        work = c.prefill_pair_energy * prefill_pairs + c.prefill_kv_energy * prefill_kv
+        prefill_cost = _capped(
+            c.prefill_launch + prefill, work, c.prefill_power, c.max_power
+        )
+        decode = smooth_max(c.decode_kv * decode_kv, c.decode_request * decode_tokens)
+        work = c.decode_kv_energy * decode_kv + c.decode_request_energy * decode_tokens
+        decode_cost = _capped(c.decode_launch + decode, work, c.decode_power, c.max_power)
+
+        extra = c.mixed_kv * decode_kv + c.mixed_request * decode_tokens
+        ready = c.sharpness * prefill
+        both = has_prefill & has_decode
+        total = jnp.where(both, ready + extra, jnp.ones_like(extra))
+        mixed = jnp.where(both, extra * ready / total, zero)
+        return (
+            _where(has_prefill, prefill_cost),
+            _where(has_decode, decode_cost),
+            (mixed, c.decode_power * mixed),
+        )
+
+    def _as(self, like: Float[Array, "*batch"]) -> "AttentionCost":
+        # The engine chooses float32 or float64; parameters follow.
+        dtype = jnp.asarray(like).dtype
+        values = {
+            name: jnp.asarray(getattr(self, name)).astype(dtype)
+            for name in self.__annotations__
+        }
+        return AttentionCost(**values)
+
+
+def _capped(latency, work, static_power, max_power) -> Cost:
+    return latency, smooth_min(static_power * latency + work, max_power * latency)
+
+
+def _where(present, cost: Cost) -> Cost:
+    latency, energy = cost
+    zero = jnp.zeros_like(latency)
+    return jnp.where(present, latency, zero), jnp.where(present, energy, zero)

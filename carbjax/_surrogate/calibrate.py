@@ -1,0 +1,102 @@
+"""Calibration of what operator profiles cannot tell: host, sampler, and serving power."""
+
+import dataclasses as dc
+import itertools
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from carbjax._surrogate.cost import Cost
+from carbjax._surrogate.least_squares import Solution, least_squares
+from carbjax._surrogate.operators import Host, Sampler
+from carbjax._surrogate.parameter_files import OperatorFit
+from carbjax._surrogate.serving_runs import (
+    ASSUMED_PROMPT_TOKENS,
+    ServingRun,
+    mean_iteration,
+)
+from carbjax._surrogate.specialise import specialise
+
+
+class Calibration(eqx.Module):
+    """What serving adds to the profiled kernels of a GPU. Start, prior width in log."""
+
+    host_base: float = 5e-4  # s
+    host_per_layer: float = 4e-5  # s
+    host_per_sequence: float = 5e-6  # s
+    sampler_per_logit: float = 2e-10  # s
+    sampler_power_share: float = 0.6  # of the power limit
+    static_share: float = 0.25  # of the power limit: kernels and gaps
+    byte_factor: float = 1.2  # on the energy of a byte, serving over profiling loop
+    flop_factor: float = 1.2  # on the energy of a FLOP
+
+
+_PRIOR = Calibration(1.0, 1.0, 1.0, 1.0, 0.3, 0.3, 0.3, 0.3)
+
+
+def apply(fit: OperatorFit, c: Calibration, power_limit: float) -> OperatorFit:
+    """The operators of a GPU with a calibration put in."""
+    static = c.static_share * power_limit
+    power = {
+        name: dc.replace(
+            p,
+            static_power=static,
+            byte_energy=c.byte_factor * p.byte_energy,
+            flop_energy=c.flop_factor * p.flop_energy,
+        )
+        for name, p in fit.power.items()
+    }
+    return dc.replace(
+        fit,
+        active_idle_power=static,
+        power=power,
+        host=Host(c.host_base, c.host_per_layer, c.host_per_sequence, static),
+        sampler=Sampler(c.sampler_per_logit, c.sampler_power_share * power_limit),
+    )
+
+
+def calibrate(
+    fit: OperatorFit,
+    runs: list[ServingRun],
+    power_limit: float,
+    prompt: float = ASSUMED_PROMPT_TOKENS,
+) -> tuple[Calibration, Solution]:
+    """The calibration that best explains iteration times and energies of serving runs."""
+    measured = np.log(np.array([[r.iteration_s, r.energy_j] for r in runs]))
+
+    def residuals(log_c: Float[Array, " parameters"]) -> Float[Array, " rows"]:
+        calibrated = apply(fit, Calibration(*jnp.exp(log_c)), power_limit)
+        predicted = jnp.stack(predict(calibrated, runs, prompt), axis=1)
+        return (jnp.log(predicted) - measured).reshape(-1)
+
+    start = np.log(np.array(list(vars(Calibration()).values())))
+    found = least_squares(
+        residuals,
+        start,
+        huber=0.1,
+        weights=np.full(2 * len(runs), 10.0),
+        prior_scale=np.array(list(vars(_PRIOR).values())),
+        compiled=False,
+    )
+    return Calibration(*(float(v) for v in np.exp(found.parameters))), found
+
+
+def predict(
+    fit: OperatorFit, runs: list[ServingRun], prompt: float = ASSUMED_PROMPT_TOKENS
+) -> Cost:
+    """Mean latency (s) and energy (J) of an iteration of each run, `" runs"`."""
+    latency, energy = [], []
+    for group in _by_system(runs):
+        cost = specialise(fit, group[0].model, group[0].num_gpus)
+        t, e = mean_iteration(cost, group, prompt)
+        latency.append(t)
+        energy.append(e)
+    return jnp.concatenate(latency), jnp.concatenate(energy)
+
+
+def _by_system(runs: list[ServingRun]) -> list[list[ServingRun]]:
+    """Neighbouring runs of the same model, precision and number of GPUs."""
+    key = lambda run: (run.model.name, run.num_gpus)  # noqa: E731
+    return [list(group) for _, group in itertools.groupby(runs, key)]

@@ -1,0 +1,180 @@
+"""Fits of the operators of a GPU to its profile."""
+
+import dataclasses as dc
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float
+
+from carbjax._surrogate.least_squares import Solution, least_squares
+from carbjax._surrogate.operators import Attention, Gemm, Interaction, Streaming
+from carbjax._surrogate.power import PowerModel
+from carbjax._surrogate.profile import Profile
+from carbjax._surrogate.smooth import smooth_min
+
+Rows = Bool[np.ndarray, " rows"]
+
+
+@dc.dataclass(frozen=True)
+class GpuFacts:
+    """Datasheet numbers that scale a fit's start; `l2_bytes` decides which rows are cold."""
+
+    name: str
+    memory_bandwidth: float  # bytes/s
+    peak_flops: float  # FLOP/s
+    l2_bytes: float
+    max_power: float  # W
+
+
+def errors(predicted: Float[np.ndarray, " rows"], measured: Float[np.ndarray, " rows"]) -> dict:
+    """MAPE, median, 95th percentile and bias of a prediction, in percent, and the rows."""
+    relative = 100 * (np.asarray(predicted) / measured - 1)
+    size = np.abs(relative)
+    return {
+        "mape": round(float(size.mean()), 2),
+        "median": round(float(np.median(size)), 2),
+        "p95": round(float(np.percentile(size, 95)), 2),
+        "bias": round(float(relative.mean()), 2),
+        "rows": len(size),
+    }
+
+
+def usable_gemms(profile: Profile, gpu: GpuFacts) -> Profile:
+    """GEMMs as a model has them: n, k of 512 on, and weights that come from HBM.
+
+    The profiler repeats a call on the same buffers, so weights below the L2 size stay
+    in it; such rows are kept only where FLOPs, not bytes, take the time.
+    """
+    cold = profile.weight_bytes > gpu.l2_bytes
+    by_flops = (
+        profile.gemm_flops / gpu.peak_flops > profile.gemm_bytes / gpu.memory_bandwidth
+    )
+    return profile.select((profile.n >= 512) & (profile.k >= 512) & (cold | by_flops))
+
+
+def held_out_shapes(profile: Profile) -> Rows:
+    """One in five of the (n, k) shapes of a GEMM profile, spread evenly."""
+    _, shape = np.unique(np.stack([profile.n, profile.k]), axis=1, return_inverse=True)
+    return shape.reshape(-1) % 5 == 2
+
+
+def held_out_lines(values: Float[np.ndarray, " rows"]) -> Rows:
+    """Every third of the distinct values of a grid axis: whole lines, not points."""
+    _, line = np.unique(values, return_inverse=True)
+    return line.reshape(-1) % 3 == 1
+
+
+def gemm_latency(gemm: Gemm, profile: Profile) -> Float[np.ndarray, " rows"]:
+    """Seconds of each row of a GEMM profile."""
+    silent = PowerModel(0.0, 1.0, 0.0, 0.0)
+    shapes = gemm.roofline(profile.n, profile.k, silent, profile.bytes_per_weight)
+    return shapes(profile.num_tokens)[0]
+
+
+def fit_gemm(profile: Profile, gpu: GpuFacts, train: Rows) -> Gemm:
+    """The GEMM surrogate of a GPU from the rows `train`."""
+    start = Gemm(3e-6, 5e-11, 1.2 / gpu.memory_bandwidth, 0.4 / gpu.memory_bandwidth,
+                 1.4 / gpu.peak_flops)  # fmt: skip
+    return Gemm(*_fit_latency(lambda p: gemm_latency(Gemm(*p), profile), start, profile, train))
+
+
+def prefill_latency(attention: Attention, profile: Profile) -> Float[np.ndarray, " rows"]:
+    return attention.latency(profile.prefill_flops, profile.prefill_bytes)
+
+
+def decode_latency(attention: Attention, profile: Profile) -> Float[np.ndarray, " rows"]:
+    return attention.latency(profile.decode_bytes, profile.decode_rows)
+
+
+def fit_prefill(profile: Profile, gpu: GpuFacts, train: Rows) -> Attention:
+    start = Attention(8e-6, 1.6 / gpu.peak_flops, 3.0 / gpu.memory_bandwidth)
+    return Attention(
+        *_fit_latency(lambda p: prefill_latency(Attention(*p), profile), start, profile, train)
+    )
+
+
+def fit_decode(profile: Profile, gpu: GpuFacts, train: Rows) -> Attention:
+    start = Attention(8e-6, 1.2 / gpu.memory_bandwidth, 2e-8)
+    return Attention(
+        *_fit_latency(lambda p: decode_latency(Attention(*p), profile), start, profile, train)
+    )
+
+
+def fit_streaming(profile: Profile, launch: float, bandwidth: float, train: Rows) -> Streaming:
+    """Launch and bandwidth of elementwise operators or of one degree of all-reduce."""
+    start = Streaming(launch, 1 / bandwidth)
+
+    def latency(p):
+        return p[0] + p[1] * profile.message_bytes
+
+    return Streaming(*_fit_latency(latency, start, profile, train))
+
+
+def mixed_latency(
+    prefill: Attention, decode: Attention, mixed: Interaction, profile: Profile
+) -> Float[np.ndarray, " rows"]:
+    """Seconds of one kernel for a chunk and decode requests: one launch."""
+    alone = prefill_latency(prefill, profile)
+    past_launch = alone - prefill.launch
+    decoding = decode_latency(decode, profile) - decode.launch
+    extra = mixed.latency(
+        past_launch, decode.first * profile.decode_bytes, decode.second * profile.decode_rows
+    )
+    return alone + decoding + extra
+
+
+def fit_interaction(
+    profile: Profile, prefill: Attention, decode: Attention, sharpness: float, train: Rows
+) -> Interaction:
+    def latency(p):
+        return mixed_latency(prefill, decode, Interaction(p[0], p[1], sharpness), profile)
+
+    per_kv, per_request = _fit_latency(latency, (0.8, 0.5), profile, train)
+    return Interaction(per_kv, per_request, sharpness)
+
+
+def _fit_latency(latency_fn, start, profile: Profile, train: Rows) -> list[float]:
+    """Positive parameters that minimise the robust relative error of a latency."""
+    values = start if isinstance(start, tuple) else tuple(vars(start).values())
+    measured = np.log(profile.latency_s)
+    found = least_squares(
+        lambda log_p: jnp.log(latency_fn(jnp.exp(log_p))) - measured,
+        np.log(np.array(values)),
+        weights=train.astype(float),
+    )
+    return [float(v) for v in np.exp(found.parameters)]
+
+
+def power_of(
+    power: PowerModel, bytes_moved, flops, latency_s
+) -> Float[np.ndarray, " rows"]:
+    """W of calls of known latency."""
+    free = power.static_power + power.work(bytes_moved, flops) / latency_s
+    return smooth_min(free, power.max_power)
+
+
+def fit_power(
+    bytes_moved, flops, profile: Profile, start: PowerModel, train: Rows, *, free: str
+) -> tuple[PowerModel, Solution]:
+    """The power model of an operator class; only the fields named in `free` move.
+
+    Rows count by `power_weight`, scaled to the information of 100 independent rows:
+    neighbours on the grid share their disturbance. The prior is 30% around `start`.
+    """
+    names = free.split()
+    measured, trust = np.log(profile.power_w), profile.power_weight * train
+
+    def model(log_p):
+        values = dict(zip(names, jnp.exp(log_p), strict=True))
+        return PowerModel(**(vars(start) | values))
+
+    found = least_squares(
+        lambda p: jnp.log(power_of(model(p), bytes_moved, flops, profile.latency_s))
+        - measured,
+        np.log(np.array([getattr(start, name) for name in names])),
+        weights=100.0 * trust / trust.sum(),
+        huber=0.05,
+        prior_scale=0.3,
+    )
+    values = {n: float(v) for n, v in zip(names, np.exp(found.parameters), strict=True)}
+    return PowerModel(**(vars(start) | values)), found

@@ -1,0 +1,90 @@
+"""The fitted numbers of a GPU, as shipped in `parameters/<accelerator>.json`."""
+
+import functools as ft
+import importlib.resources
+import json
+
+import equinox as eqx
+
+from carbjax._errors import ConfigError
+from carbjax._surrogate.operators import (
+    Attention,
+    Gemm,
+    Host,
+    Interaction,
+    Sampler,
+    Streaming,
+)
+from carbjax._surrogate.power import PowerModel
+
+_PACKAGE = "carbjax._surrogate"
+_FOLDER = "parameters"
+
+
+class OperatorFit(eqx.Module):
+    """The fitted operators of one GPU, before any model is chosen."""
+
+    name: str = eqx.field(static=True)
+    idle_power: float  # W, nothing running for seconds
+    active_idle_power: float  # W, between kernels
+    gemm: Gemm
+    gemm_fp8: Gemm
+    prefill: Attention
+    decode: Attention
+    interaction: Interaction
+    elementwise: Streaming
+    all_reduce: dict[int, Streaming]  # by tensor-parallel degree
+    host: Host
+    sampler: Sampler
+    power: dict[str, PowerModel]  # by operator class
+
+
+def available_accelerators() -> tuple[str, ...]:
+    """The names of the GPUs with a shipped fit."""
+    folder = importlib.resources.files(_PACKAGE) / _FOLDER
+    names = (entry.name for entry in folder.iterdir())
+    return tuple(sorted(n.removesuffix(".json") for n in names if n.endswith(".json")))
+
+
+@ft.cache
+def load_fit(accelerator_name: str) -> OperatorFit:
+    """The shipped fit of a GPU. Raises `ConfigError` where there is none."""
+    return fit_from_record(load_record(accelerator_name))
+
+
+def load_record(accelerator_name: str) -> dict:
+    """All of a parameter file: numbers, sources, errors, validity box, remarks."""
+    known = available_accelerators()
+    if accelerator_name not in known:
+        raise ConfigError(
+            f"there is no fit of accelerator {accelerator_name!r}.",
+            hint=f"Known: {', '.join(known)}.",
+        )
+    file = importlib.resources.files(_PACKAGE) / _FOLDER / f"{accelerator_name}.json"
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def fitted_power(accelerator_name: str) -> dict[str, float]:
+    """Idle and active-idle power in W that go with the fit of a GPU."""
+    fit = load_fit(accelerator_name)
+    return {"idle_power": fit.idle_power, "active_idle_power": fit.active_idle_power}
+
+
+def fit_from_record(record: dict) -> OperatorFit:
+    """The operators of a parameter file that was read."""
+    latency = record["operators"]
+    return OperatorFit(
+        name=record["accelerator"],
+        idle_power=record["idle_power"],
+        active_idle_power=record["active_idle_power"],
+        gemm=Gemm(**latency["gemm"]),
+        gemm_fp8=Gemm(**latency["gemm_fp8"]),
+        prefill=Attention(**latency["prefill_attention"]),
+        decode=Attention(**latency["decode_attention"]),
+        interaction=Interaction(**latency["interaction"]),
+        elementwise=Streaming(**latency["elementwise"]),
+        all_reduce={int(k): Streaming(**v) for k, v in latency["all_reduce"].items()},
+        host=Host(**latency["host"]),
+        sampler=Sampler(**latency["sampler"]),
+        power={name: PowerModel(**v) for name, v in record["power"].items()},
+    )

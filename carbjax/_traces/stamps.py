@@ -1,0 +1,140 @@
+"""Time stamps as UTC instants, in integer nanoseconds since 1970."""
+
+import datetime as dt
+import difflib
+import zoneinfo
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Int
+
+from carbjax._errors import InputError
+from carbjax._traces.table import Table
+from carbjax._traces.values import first_failure, present
+
+NANOSECONDS_PER_SECOND = 10**9
+_NANOSECONDS_PER_MINUTE = 60 * NANOSECONDS_PER_SECOND
+_ZONED = r":\d{2}(\.\d+)?(Z|[+-]\d{2}(:?\d{2})?)$"
+
+
+def instants(
+    table: Table, column: str, zone: zoneinfo.ZoneInfo | None
+) -> Int[np.ndarray, " rows"]:
+    """UTC nanoseconds of a column of ISO 8601 stamps or Parquet timestamps.
+
+    Stamps that carry an offset say when they are. Naive ones are local times of `zone`;
+    without one they are an error, as are those that the zone's clock changes skip or
+    repeat, and a mixture of both kinds.
+    """
+    values = present(table, column)
+    if pa.types.is_timestamp(values.type):
+        zoned, parsed = values.type.tz is not None, _nanoseconds(table, column, values)
+    else:
+        zoned, parsed = _parse(table, column, values)
+    if zoned:
+        return parsed
+    if zone is None:
+        raise table.fail(
+            f"the time stamp {table.shown(column, 0)} has no time zone.",
+            0,
+            column,
+            hint='Say in which zone it was taken: `--tz UTC`, or tz="UTC" in Python.',
+        )
+    return _localised(table, column, parsed, zone)
+
+
+def time_zone(tz: str | None, error: type[InputError]) -> zoneinfo.ZoneInfo | None:
+    """The IANA zone of that name, or `error` with one that is spelt alike."""
+    if tz is None:
+        return None
+    try:
+        return zoneinfo.ZoneInfo(tz)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError, TypeError):
+        known = zoneinfo.available_timezones()
+        near = difflib.get_close_matches(str(tz), known, n=1)
+        guess = f"Did you mean {near[0]!r}? " if near else ""
+        missing = "" if known else " Install the package `tzdata`: it lists the zones."
+        raise error(
+            f"there is no time zone {tz!r}.",
+            hint=f"{guess}Give an IANA name such as 'UTC' or 'Europe/Berlin'.{missing}",
+        ) from None
+
+
+def _parse(table: Table, column: str, values: pa.Array) -> tuple[bool, np.ndarray]:
+    if not pa.types.is_string(values.type):
+        raise table.fail(
+            f"the column holds {values.type}, not time stamps.",
+            column=column,
+            hint="Give ISO 8601 stamps.",
+        )
+    pattern = pc.MatchSubstringOptions(_ZONED)
+    zoned = pc.call_function("match_substring_regex", [values], pattern)
+    first = zoned[0].as_py()
+    odd = pc.index(zoned, not first).as_py()
+    if odd >= 0 and _is_stamp(values[odd], zoned=not first):
+        this, others = ("no", "one") if first else ("a", "none")
+        raise table.fail(
+            f"the time stamp {table.shown(column, odd)} has {this} time zone; those before "
+            f"it have {others}.",
+            odd,
+            column,
+            hint="Write all stamps alike.",
+        )
+    return first, _nanoseconds(table, column, values, "UTC" if first else None)
+
+
+def _is_stamp(value: pa.Scalar, zoned: bool) -> bool:
+    try:
+        value.cast(pa.timestamp("ns", "UTC" if zoned else None))
+    except pa.ArrowException:
+        return False
+    return True
+
+
+def _nanoseconds(
+    table: Table, column: str, values: pa.Array, tz: str | None = None
+) -> np.ndarray:
+    def convert(some: pa.Array) -> pa.Array:
+        zone = some.type.tz if pa.types.is_timestamp(some.type) else tz
+        return some.cast(pa.timestamp("ns", zone))
+
+    try:
+        return convert(values).cast(pa.int64()).to_numpy()
+    except pa.ArrowException:
+        index = first_failure(values, convert)
+        raise table.fail(
+            f"{table.shown(column, index)!r} is not a time stamp between 1678 and 2262.",
+            index,
+            column,
+            hint="Give ISO 8601, such as 2023-11-16T18:15:46.680Z.",
+        ) from None
+
+
+def _localised(
+    table: Table, column: str, local: np.ndarray, zone: zoneinfo.ZoneInfo
+) -> np.ndarray:
+    # Offsets change on whole minutes, and few minutes are distinct: ask for those alone.
+    minutes, which = np.unique(local // _NANOSECONDS_PER_MINUTE, return_inverse=True)
+    offsets = np.empty((len(minutes), 2), np.int64)
+    for i, minute in enumerate(minutes.tolist()):
+        naive = dt.datetime(1970, 1, 1) + dt.timedelta(minutes=minute)
+        offsets[i] = [_offset_seconds(naive, zone, fold) for fold in (0, 1)]
+    unclear = np.flatnonzero(offsets[which, 0] != offsets[which, 1])
+    if len(unclear):
+        index = int(unclear[0])
+        before, after = offsets[which[index]]
+        what = "never happened" if before < after else "happened twice"
+        raise table.fail(
+            f"the local time {table.shown(column, index)} {what} in {zone.key}, "
+            "where clocks were changed.",
+            index,
+            column,
+            hint="Write the stamps in UTC, or with their offset.",
+        )
+    return local - offsets[which, 0] * NANOSECONDS_PER_SECOND
+
+
+def _offset_seconds(naive: dt.datetime, zone: zoneinfo.ZoneInfo, fold: int) -> int:
+    offset = naive.replace(tzinfo=zone, fold=fold).utcoffset()
+    return 0 if offset is None else int(offset.total_seconds())

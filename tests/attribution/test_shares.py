@@ -1,0 +1,160 @@
+"""Methods against the judge's loops, and the laws that they claim."""
+
+import numpy as np
+import pytest
+
+import carbjax._attribution.of_games
+import carbjax._attribution.of_runs
+import carbjax._attribution.proportional  # noqa: F401
+from carbjax._attribution.attribute import attribute
+from carbjax._attribution.idle import IDLE_RULES
+from carbjax._attribution.methods import find_method, methods
+from carbjax._errors import InputError
+from carbjax._games.replay import ReplayGame
+from carbjax._games.serving import ServingGame
+from tests.reference import games, shares, streaming
+from tests.reference.shapley import leave_one_out, shapley_by_subsets
+from tests.reference.workloads import cases
+from tests.systems import judged
+
+CASES = [
+    case
+    for case in cases(11, 150, max_requests=6, max_answer=80)
+    if len(case.requests) == 4 and not all(request.is_null for request in case.requests)
+]
+PROVISIONING = ["always_on", "on_demand"]
+
+
+def _judge_game(served):
+    return lambda coalition: games.reschedule_value(served, coalition)
+
+
+JUDGES = {
+    "shapley": lambda s, n: shapley_by_subsets(_judge_game(s), n),
+    "leave_one_out": lambda s, n: leave_one_out(_judge_game(s), n),
+    "tokens": lambda s, n: shares.token_shares(s, 1, 1),
+    "tokens_priced": lambda s, n: shares.token_shares(s, 1, 4),
+    "time": lambda s, n: shares.time_shares(s),
+    "iteration_equal": lambda s, n: shares.iteration_equal_shares(s),
+    "iteration_tokens": lambda s, n: shares.iteration_token_shares(s),
+    "streaming": lambda s, n: streaming.streaming_shares(s),
+}
+
+
+@pytest.mark.parametrize("provisioning", PROVISIONING)
+@pytest.mark.parametrize("name", JUDGES)
+def test_shares_are_the_judge_s(name, provisioning):
+    rng = np.random.default_rng(7)
+    for case in CASES[:9]:
+        served, workload, system = judged(case, rng, provisioning)
+        ours = attribute(workload, system, method=name)
+        theirs = np.array(JUDGES[name](served, len(case.requests)))
+        np.testing.assert_allclose(
+            ours.shares, theirs, rtol=1e-6, atol=1e-7 * np.abs(theirs).max()
+        )
+
+
+def test_every_method_has_a_judge():
+    assert set(JUDGES) == set(methods())
+
+
+@pytest.mark.parametrize("idle", IDLE_RULES)
+@pytest.mark.parametrize("name", JUDGES)
+def test_shares_and_unattributed_close(name, idle):
+    rng = np.random.default_rng(8)
+    for case in CASES[:6]:
+        player = np.arange(len(case.requests)) % 3 % len(case.requests)
+        if len(set(player.tolist())) < player.max() + 1:
+            continue
+        _, workload, system = judged(case, rng, "always_on", player.tolist())
+        result = attribute(workload, system, method=name, idle=idle)
+        assert abs(result.residual) <= 1e-9 * result.total
+        assert sum(result.components.values()) == pytest.approx(result.shares)
+        left = sum(result.unattributed_components.values())
+        assert left == pytest.approx(result.unattributed, abs=1e-12)
+        spread = idle != "unattributed" and name != "leave_one_out"
+        assert (abs(result.unattributed) < 1e-9 * result.total) == spread
+
+
+@pytest.mark.parametrize("provisioning", PROVISIONING)
+def test_electricity_is_shared_like_operational_carbon(provisioning):
+    """At constant intensity the two are one quantity in two units."""
+    import equinox as eqx
+
+    from carbjax._carbon.intensity import Intensity
+
+    rng = np.random.default_rng(9)
+    for name in JUDGES:
+        _, workload, system = judged(CASES[0], rng, provisioning)
+        constant = Intensity.constant(360.0)
+        system = eqx.tree_at(lambda s: s.carbon_intensity, system, constant)
+        result = attribute(workload, system, method=name, idle="equal")
+        np.testing.assert_allclose(
+            result.emissions.operational,
+            result.energy_j * 360 / 3.6e6,
+            rtol=1e-9,
+            atol=1e-15,
+        )
+
+
+def test_streaming_is_near_the_replay_game_s_shapley_value():
+    """Here within 1% of the largest share; the exact figure depends on the cost's curvature."""
+    rng = np.random.default_rng(10)
+    for case in CASES[:9]:
+        _, workload, system = judged(case, rng, "always_on")
+        exact = find_method("shapley")(ReplayGame(workload, system))
+        ours = attribute(workload, system, method="streaming")
+        distance = np.abs(ours.shares - exact.shares).sum() / exact.shares.sum()
+        assert distance < 0.05
+
+
+def test_a_tenant_is_one_participant():
+    """Requests of one player share one part of the fixed price, others pay theirs."""
+    case = next(c for c in CASES if len(c.requests) >= 4)
+    rng = np.random.default_rng(12)
+    player = [0, *([1] * (len(case.requests) - 1))]
+    _, workload, system = judged(case, rng, "always_on", player)
+    tenants = attribute(workload, system, method="streaming").shares
+    requests = attribute(workload.by_request(), system, method="streaming").shares
+    assert tenants.sum() == pytest.approx(requests.sum(), rel=1e-9)
+    assert tenants[0] >= requests[0]
+    exact = find_method("shapley")(ReplayGame(workload, system)).shares
+    assert np.abs(tenants - exact).max() < 0.05 * np.abs(exact).max()
+
+
+def test_null_players_pay_nothing():
+    rng = np.random.default_rng(13)
+    for case in CASES:
+        null = [request.is_null for request in case.requests]
+        if not any(null):
+            continue
+        _, workload, system = judged(case, rng, "always_on")
+        for name in JUDGES:
+            shares = attribute(workload, system, method=name, idle="equal").shares
+            np.testing.assert_allclose(shares[null], 0.0, atol=1e-12)
+        return
+
+
+def test_equal_requests_make_one_kind():
+    rng = np.random.default_rng(14)
+    request = CASES[0].requests[0]
+    case = CASES[0]._replace(requests=[request] * 4)
+    _, workload, system = judged(case, rng, "always_on")
+    game = ServingGame(workload, system)
+    assert game.kinds == (0, 0, 0, 0)
+    shares = find_method("shapley")(game).shares
+    np.testing.assert_allclose(shares, shares[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("argument", [{"method": "shaply"}, {"idle": "somehow"}])
+def test_unknown_names_are_refused_with_the_known(argument):
+    _, workload, system = judged(CASES[0], np.random.default_rng(15), "always_on")
+    with pytest.raises(InputError, match="shapley|usage"):
+        attribute(workload, system, **argument)
+
+
+def test_a_method_says_what_it_needs():
+    with pytest.raises(InputError, match="`workload` and `system`"):
+        find_method("streaming")(None)
+    with pytest.raises(InputError, match="`game`"):
+        find_method("shapley")(None)

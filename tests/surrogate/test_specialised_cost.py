@@ -1,0 +1,195 @@
+"""Laws of the iteration cost: signs, slopes, limits, sums, precision."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import carbjax._hardware.tables as tables
+from carbjax._errors import ConfigError
+from carbjax._surrogate.features import BatchFeatures
+from carbjax._surrogate.parameter_files import available_accelerators
+from carbjax._surrogate.specialise import load_cost
+
+SYSTEMS = [
+    ("h200-sxm", "llama-3.1-8b", 1),
+    ("b200-sxm", "llama-3.1-405b", 8),
+    ("h100-sxm", "llama-3.1-70b", 4),
+    ("a100-sxm", "llama-2-7b", 2),
+]
+FIELDS = list(BatchFeatures.__annotations__)
+
+
+@pytest.fixture(params=SYSTEMS, ids=lambda s: f"{s[0]}-{s[1]}-tp{s[2]}")
+def cost(request):
+    accelerator, model, degree = request.param
+    return load_cost(accelerator, tables.model(model), degree)
+
+
+def batch(num_prompts=2, prompt=700, cached=100, num_decodes=30, context=900):
+    """A mixed batch, from what its requests are."""
+    new = num_prompts * prompt
+    values = (
+        new + num_decodes,
+        num_prompts + num_decodes,
+        num_prompts * (prompt * cached + prompt * (prompt + 1) / 2),
+        num_prompts * (prompt + cached),
+        num_decodes,
+        num_decodes * context,
+        num_decodes * context**2,
+    )
+    return BatchFeatures(*(jnp.asarray(float(v)) for v in values))
+
+
+def random_batches(size=2000, seed=3):
+    """Batches from one token to far beyond the profiles, some parts absent."""
+    rng = np.random.default_rng(seed)
+    absent = rng.random((4, size)) < 0.25
+    log = lambda high: 10 ** rng.uniform(0, high, size)  # noqa: E731
+    prompts = np.where(absent[0], 0, log(2))
+    prompt, cached = log(4.5), np.where(absent[1], 0, log(5))
+    decodes = np.where(absent[2], 0, log(3.5))
+    context = log(5.5)
+    values = (
+        prompts * prompt + decodes,
+        prompts + decodes,
+        prompts * (prompt * cached + prompt * (prompt + 1) / 2),
+        prompts * (prompt + cached),
+        decodes,
+        decodes * context,
+        decodes * context**2,
+    )
+    return BatchFeatures(*(jnp.asarray(v) for v in values))
+
+
+def test_costs_are_positive_and_finite_everywhere(cost):
+    for features in (random_batches(), batch().scale(jnp.asarray(0.0))):
+        latency, energy = cost(features)
+        assert jnp.all(jnp.isfinite(latency) & (latency > 0))
+        assert jnp.all(jnp.isfinite(energy) & (energy > 0))
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_latency_and_energy_never_fall_along_a_feature(cost, field):
+    sweep = jnp.asarray(np.concatenate([[0.0], np.geomspace(1e-3, 1e8, 4001)]))
+    for base in (batch(), batch(num_prompts=0), batch(num_decodes=0)):
+        filled = jax.tree.map(lambda v: jnp.full_like(sweep, v), base)
+        features = BatchFeatures(**(vars(filled) | {field: sweep}))
+        for value in cost(features):
+            rounding = 1e-14 * value[1:]
+            assert jnp.all(jnp.diff(value) >= -rounding)
+
+
+def test_gradients_equal_central_differences(cost):
+    base = batch()
+    for part in (0, 1):
+        gradient = jax.grad(lambda f: cost(f)[part])(base)
+        for field in FIELDS:
+            value = getattr(base, field)
+            step = 1e-4 * value
+            ahead, behind = (
+                cost(BatchFeatures(**(vars(base) | {field: value + s})))[part]
+                for s in (step, -step)
+            )
+            slope = getattr(gradient, field)
+            difference = (ahead - behind) / (2 * step)
+            scale = cost(base)[part] / value
+            assert abs(slope - difference) <= 1e-4 * abs(slope) + 1e-9 * scale
+
+
+def test_gradients_are_finite_where_features_vanish(cost):
+    for factor in (0.0, 1e-30, 1e-12):
+        for present in (batch(), batch(num_prompts=0), batch(num_decodes=0)):
+            features = present.scale(jnp.asarray(factor))
+            for part in (0, 1):
+                for slope in jax.tree.leaves(jax.grad(lambda f: cost(f)[part])(features)):
+                    assert jnp.isfinite(slope)
+
+
+def test_absent_attention_costs_nothing_and_its_launch_only_while_present(cost):
+    zero = jnp.asarray(0.0)
+    assert cost.attention_part(zero, zero, zero, zero, zero) == (0.0, 0.0)
+    near = batch().scale(jnp.asarray(1e-9))
+    costs = cost.operator_costs(near)
+    assert costs["prefill_attention"][0] > 1e-6
+    assert costs["decode_attention"][0] > 1e-6
+    alone = cost.operator_costs(batch(num_prompts=0))
+    assert alone["prefill_attention"] == (0.0, 0.0)
+    assert alone["attention_interaction"] == (0.0, 0.0)
+
+
+def test_tokens_vanish_to_a_positive_constant(cost):
+    latency, energy = cost.token_part(jnp.asarray([1e-6, 1e-9, 0.0]))
+    assert jnp.allclose(latency, latency[-1], rtol=1e-6) and latency[-1] > 1e-4
+    assert jnp.allclose(energy, energy[-1], rtol=1e-6) and energy[-1] > 1e-3
+
+
+def test_cost_is_linear_far_away(cost):
+    far = batch().scale(jnp.asarray(1e7))
+    for once, twice in zip(cost(far), cost(far.scale(jnp.asarray(2.0))), strict=True):
+        assert jnp.allclose(twice, 2 * once, rtol=1e-3)
+
+
+def test_attention_prices_are_constant_along_the_ray_past_the_launches(cost):
+    def priced(features):
+        return cost.operator_costs(features)["attention_interaction"][0] + sum(
+            cost.operator_costs(features)[name][0]
+            for name in ("prefill_attention", "decode_attention")
+        )
+
+    slopes = [
+        jnp.stack(jax.tree.leaves(jax.grad(priced)(batch().scale(jnp.asarray(t)))))
+        for t in (0.01, 1.0)
+    ]
+    assert jnp.allclose(*slopes, rtol=1e-9)
+
+
+def test_operators_add_up_to_the_iteration(cost):
+    features = random_batches(size=200)
+    latency, energy = cost(features)
+    parts = cost.operator_costs(features).values()
+    assert jnp.allclose(sum(t for t, _ in parts), latency, rtol=1e-12)
+    total = cost.num_gpus * sum(t * p for t, p in parts)
+    assert jnp.allclose(total, energy, rtol=1e-12)
+
+
+def test_power_stays_between_idle_and_the_limit(cost):
+    for name, (latency, power) in cost.operator_costs(random_batches()).items():
+        used = power[latency > 0]
+        assert jnp.all(used > 20.0), name
+        assert jnp.all(used <= 1.01e3), name
+
+
+def test_float32_agrees_with_float64(cost):
+    wide = random_batches()
+    narrow = jax.tree.map(lambda x: x.astype(jnp.float32), wide)
+    for a, b in zip(cost(narrow), cost(wide), strict=True):
+        assert a.dtype == jnp.float32
+        assert jnp.allclose(a.astype(jnp.float64), b, rtol=1e-4)
+
+
+def test_more_gpus_take_less_time_but_more_energy():
+    model = tables.model("llama-3.1-70b")
+    two, eight = (load_cost("h200-sxm", model, n)(batch()) for n in (2, 8))
+    assert eight[0] < two[0] and eight[1] > two[1]
+
+
+def test_every_shipped_fit_serves_every_model_it_divides():
+    for name in available_accelerators():
+        for model in tables.MODELS.values():
+            latency, energy = load_cost(name, model, 1)(batch())
+            assert 1e-3 < latency < 10 and 0.1 < energy < 1e4, (name, model.name)
+
+
+def test_bad_systems_are_refused_with_the_way_out():
+    model = tables.model("llama-3.1-8b")
+    with pytest.raises(ConfigError, match="h200-sxm"):
+        load_cost("h300", model, 1)
+    with pytest.raises(ConfigError, match="tensor_parallel"):
+        load_cost("h200-sxm", model, 3)
+    odd = tables.model("qwen3-14b")
+    assert load_cost("h200-sxm", odd, 8).num_gpus == 8
+    import dataclasses as dc
+
+    with pytest.raises(ConfigError, match="num_heads"):
+        load_cost("h200-sxm", dc.replace(odd, num_heads=36, num_kv_heads=4), 8)
