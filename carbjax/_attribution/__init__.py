@@ -1,0 +1,14 @@
+"""Attribution methods. Importing this registers carbjax's own."""
+
+from carbjax._attribution import (
+    of_games as of_games,
+    of_runs as of_runs,
+    proportional as proportional,
+)
+from carbjax._attribution.attribute import attribute as attribute
+from carbjax._attribution.attribution import Attribution as Attribution
+from carbjax._attribution.exact import shapley as shapley
+from carbjax._attribution.methods import (
+    methods as methods,
+    register_method as register_method,
+)

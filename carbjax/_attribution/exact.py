@@ -53,6 +53,12 @@ def shapley_emissions(game: AbstractGame, *, report: Report | None = None) -> Em
             jax.block_until_ready(total)
             report(min(start + chunk, lattice.num_coalitions), lattice.num_coalitions)
     assert total is not None
+    if not np.isfinite(np.asarray(total.total)).all():
+        raise InputError(
+            "the value of some coalition is not a finite number.",
+            hint="Does the carbon intensity cover the hours after the run too? A smaller "
+            "coalition can end later.",
+        )
     return jax.tree.map(lambda x: x[lattice.kind], total)
 
 

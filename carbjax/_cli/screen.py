@@ -1,6 +1,9 @@
 """An outcome on one screen."""
 
+from typing import NamedTuple
+
 import numpy as np
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -52,56 +55,58 @@ def _intensity(outcome: Outcome) -> str:
 def _table(outcome: Outcome) -> Table:
     found = outcome.attribution
     player = "request" if players_are_requests(outcome.workload) else "tenant"
-    table = Table(title=f"Who is responsible (gCO2e, method {found.method})")
+    table = Table(
+        title=f"gCO2e by {player}, method {found.method}",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
     table.add_column(player, no_wrap=True)
-    for name in ("prompt", "decode", "Wh", *COMPONENTS, "total", "share"):
+    for name in ("prompt", "decode", *(f"{c} g" for c in COMPONENTS), "total g", "share"):
         table.add_column(name, justify="right", no_wrap=True)
     rows = _rows(outcome)
-    names, values = [name for name, _ in rows], np.array([row for _, row in rows])
-    tokens, amounts = values[:, :2], values[:, 2:]
-    decimals = _decimals(amounts[:, -1].max())
-    wh_decimals = _decimals(amounts[:, 0].max())
-    for i, name in enumerate(names):
-        if i in (len(names) - 1, len(names) - 2):
-            table.add_section()
-        share = 100 * amounts[i, -1] / found.total if found.total else 0.0
+    # So that the largest share is told apart, however small beside the total.
+    decimals = _decimals(rows[0].grams[-1])
+    percent_decimals = max(1, _decimals(100 * _ratio(rows[0].grams[-1], found.total)) - 2)
+    for row in rows:
         table.add_row(
-            name,
-            *(f"{count:,.0f}" for count in tokens[i]),
-            f"{amounts[i, 0]:.{wh_decimals}f}",
-            *(f"{grams:.{decimals}f}" for grams in amounts[i, 1:]),
-            f"{share:.1f}%",
+            row.name,
+            *(f"{tokens:,}" for tokens in row.tokens),
+            *(f"{grams:z.{decimals}f}" for grams in row.grams),
+            f"{_ratio(row.grams[-1], found.total):z.{percent_decimals}%}",
+            end_section=row.ends_section,
         )
     return table
 
 
-def _rows(outcome: Outcome) -> list[tuple[str, np.ndarray]]:
-    """Name; prompt, decode, Wh, each component and the total, of each line shown."""
+class _Row(NamedTuple):
+    name: str
+    tokens: tuple[int, int]  # prompt, decode
+    grams: tuple[float, ...]  # each component, and their sum
+    ends_section: bool = False
+
+
+def _rows(outcome: Outcome) -> list[_Row]:
+    """The largest shares, all others together, what nobody was charged, and the total."""
     found, workload = outcome.attribution, outcome.workload
-    columns = [
-        *tokens_of_players(workload),
-        found.energy_j / JOULES_PER_WH,
-        *(found.components[name] for name in COMPONENTS),
-        found.shares,
-    ]
-    each = np.stack([np.asarray(column, float) for column in columns], axis=1)
-    order = np.argsort(-found.shares, kind="stable")
     labels = player_labels(workload)
-    rows = [(labels[i], each[i]) for i in order[:_TOP]]
+    order = np.argsort(-found.shares, kind="stable")
+    prompt, decode = tokens_of_players(workload)
+
+    def together(name: str, players: np.ndarray, ends_section: bool = False) -> _Row:
+        parts = [found.components[c][players].sum() for c in COMPONENTS]
+        tokens = int(prompt[players].sum()), int(decode[players].sum())
+        return _Row(name, tokens, (*parts, sum(parts)), ends_section)
+
+    rows = [together(labels[i], order[[k]]) for k, i in enumerate(order[:_TOP])]
     others = order[_TOP:]
     if len(others):
-        rows.append((f"{len(others)} others", each[others].sum(axis=0)))
-    rest = found.unattributed_components
-    left = np.array(
-        [
-            0,
-            0,
-            found.unattributed_energy_j / JOULES_PER_WH,
-            *(rest[name] for name in COMPONENTS),
-            found.unattributed,
-        ]
-    )
-    return [*rows, ("unattributed", left), ("total", each.sum(axis=0) + left)]
+        rows.append(together(f"{len(others)} others", others))
+    rest = tuple(found.unattributed_components[c] for c in COMPONENTS)
+    left = _Row("unattributed", (0, 0), (*rest, found.unattributed), ends_section=True)
+    served = together("", order)
+    total = [a + b for a, b in zip(served.grams, left.grams, strict=True)]
+    return [*rows, left, _Row("total", served.tokens, tuple(total))]
 
 
 def _decimals(largest: float) -> int:
@@ -111,6 +116,10 @@ def _decimals(largest: float) -> int:
     return max(0, _DIGITS - 1 - int(np.floor(np.log10(largest))))
 
 
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
+
+
 def _footnotes(outcome: Outcome) -> list[str]:
     found, output = outcome.attribution, outcome.settings.output
     total = {
@@ -118,12 +127,14 @@ def _footnotes(outcome: Outcome) -> list[str]:
         for name in ("idle", "embodied")
     }
     parts = ", ".join(
-        f"{name} {grams:.4g} g ({grams / found.total:.0%})" if found.total else name
+        f"{name} {grams:.4g} g ({_ratio(grams, found.total):.0%})"
         for name, grams in total.items()
     )
     idle = outcome.settings.attribution.idle
     spread = "left unattributed" if idle == "unattributed" else f"spread by {idle}"
+    energy_j = found.energy_j.sum() + found.unattributed_energy_j
     lines = [
+        f"Electricity: {energy_j / JOULES_PER_WH:.4g} Wh at the site's meter.",
         f"Of the total: {parts}; the machine's share is {spread}.",
         f"Shares and unattributed miss the total by {found.residual:.1e} g.",
         *(f"Note: {flag}" for flag in found.flags),

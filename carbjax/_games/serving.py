@@ -16,7 +16,11 @@ from carbjax._serving.queue import make_queue
 from carbjax._serving.run import run
 from carbjax._serving.serve import make_server, require_end, run_workload
 from carbjax._serving.system import System
+from carbjax._units import SECONDS_PER_HOUR
 from carbjax._workload import Workload
+
+# A coalition may end later than everybody together, but not this many times later.
+_LATEST_END = 3.0
 
 
 class ServingGame(AbstractGame):
@@ -46,10 +50,13 @@ class ServingGame(AbstractGame):
         window_s: tuple[float, float] | None = None,
     ):
         arrangement = arrange(workload, pad=False)
-        self.server = make_server(workload, system, arrangement)
+        server = make_server(workload, system, arrangement)
         self.footprint = system.footprint
-        progress, _ = run_workload(arrangement, self.server, ())
+        progress, _ = run_workload(arrangement, server, ())
         end = require_end(progress, system, workload, arrangement.zero_s)
+        until = arrangement.zero_s + _LATEST_END * end + SECONDS_PER_HOUR
+        intensity = system.intensity_from(workload, arrangement.zero_s, until)
+        self.server = eqx.tree_at(lambda s: s.intensity, server, intensity)
         self.window = jnp.asarray(_window(window_s, arrangement.zero_s, end))
         self.arrival, self.prefill = arrangement.arrival, arrangement.prefill
         self.decode = arrangement.decode

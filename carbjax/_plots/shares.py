@@ -28,18 +28,19 @@ _MILLIGRAMS_PER_GRAM = 1e3
 
 
 def share_figure(attribution: Attribution, workload: Workload) -> Figure:
-    """Bars of the largest shares, gCO2e (or mg) by component, and of what is left over."""
-    shares = attribution.shares
-    top = np.argsort(-shares, kind="stable")[:_MAX_BARS]
+    """Bars of the largest shares by component, gCO2e (or mg).
+
+    The other players and the unattributed part are told in the caption: together they
+    may be a thousand times the largest share.
+    """
+    top = np.argsort(-attribution.shares, kind="stable")[:_MAX_BARS]
     labels = player_labels(workload)
-    names = [labels[i] for i in top]
-    others = np.setdiff1d(np.arange(len(shares)), top)
-    if len(others):
-        names.append(f"{len(others)} others")
-    if attribution.unattributed:
-        names.append("unattributed")
-    bars = {name: _bars(attribution, name, top, others)[: len(names)] for name in _COLOURS}
-    return _draw(names, bars, _title(attribution, workload))
+    bars = {name: attribution.components[name][top] for name in _COLOURS}
+    figure = _draw([labels[i] for i in top], bars)
+    figure.axes[0].set_title(
+        _caption(attribution, workload, top), fontsize="medium", loc="left"
+    )
+    return figure
 
 
 def write_share_figure(
@@ -52,15 +53,7 @@ def write_share_figure(
         figure.savefig(temporary, dpi=150)
 
 
-def _bars(
-    attribution: Attribution, name: str, top: np.ndarray, others: np.ndarray
-) -> np.ndarray:
-    component = attribution.components[name]
-    rest = [component[others].sum()] if len(others) else []
-    return np.array([*component[top], *rest, attribution.unattributed_components[name]])
-
-
-def _draw(names: list[str], bars: dict[str, np.ndarray], title: str) -> Figure:
+def _draw(names: list[str], bars: dict[str, np.ndarray]) -> Figure:
     milli = max(float(np.abs(values).max()) for values in bars.values()) < 1
     scale, unit = (_MILLIGRAMS_PER_GRAM, "mgCO$_2$e") if milli else (1.0, "gCO$_2$e")
     figure = Figure(figsize=(7, 1.6 + 0.24 * len(names)), layout="constrained")
@@ -77,15 +70,20 @@ def _draw(names: list[str], bars: dict[str, np.ndarray], title: str) -> Figure:
     axes.set_yticks(places, names)
     axes.invert_yaxis()
     axes.set_xlabel(f"attributed carbon ({unit})")
-    axes.set_title(title, fontsize="medium", loc="left")
     axes.legend(frameon=False, loc="lower right")
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 
 
-def _title(attribution: Attribution, workload: Workload) -> str:
+def _caption(attribution: Attribution, workload: Workload, top: np.ndarray) -> str:
     kind = "requests" if players_are_requests(workload) else "tenants"
-    return (
-        f"{attribution.total:.4g} gCO$_2$e of {workload.num_requests} requests, "
-        f"{workload.num_players} {kind}, method {attribution.method}"
-    )
+    lines = [
+        f"{workload.num_players} {kind}, {attribution.total:.4g} gCO$_2$e, "
+        f"method {attribution.method}"
+    ]
+    left_out = [f"unattributed {attribution.unattributed:.3g} g"]
+    if len(top) < workload.num_players:
+        others = attribution.shares.sum() - attribution.shares[top].sum()
+        count = workload.num_players - len(top)
+        left_out.insert(0, f"{count} others {others:.3g} g")
+    return "\n".join([*lines, f"not drawn: {', '.join(left_out)}"])

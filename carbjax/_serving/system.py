@@ -140,18 +140,30 @@ class System(eqx.Module):
             provisioning=self.provisioning,
         )
 
-    def intensity_from(self, workload: Workload, zero_s: float) -> RelativeIntensity:
-        """The intensity on a clock whose zero is `zero_s` on the arrivals' clock."""
-        if workload.epoch is None:
-            if not self.carbon_intensity.is_constant:
-                raise WorkloadError(
-                    "the carbon intensity is a series over calendar time, and the "
-                    "workload has no `epoch`.",
-                    hint="Give `Workload(..., epoch=...)`, the UTC instant of "
-                    "`arrival_s = 0`, or a constant intensity.",
-                )
+    def intensity_from(
+        self, workload: Workload, zero_s: float, until_s: float | None = None
+    ) -> RelativeIntensity:
+        """The intensity on a clock whose zero is `zero_s` on the arrivals' clock.
+
+        Up to `until_s` on the arrivals' clock, or as far as it goes: a short series is
+        quick to search.
+        """
+        if self.carbon_intensity.is_constant:
             return self.carbon_intensity.relative(None)
-        return self.carbon_intensity.relative(workload.epoch, zero_s)
+        if workload.epoch is None:
+            raise WorkloadError(
+                "the carbon intensity is a series over calendar time, and the workload "
+                "has no `epoch`.",
+                hint="Give `Workload(..., epoch=...)`, the UTC instant of "
+                "`arrival_s = 0`, or a constant intensity.",
+            )
+        series = self.carbon_intensity
+        if until_s is not None:
+            start, until = (
+                workload.epoch + dt.timedelta(seconds=s) for s in (zero_s - 1, until_s + 1)
+            )
+            series = series.window(max(start, series.start), min(until, series.end))
+        return series.relative(workload.epoch, zero_s)
 
     def require_cover(self, workload: Workload, start_s: float, end_s: float) -> None:
         """Raises `IntensityError` unless the intensity covers this span of the arrivals."""

@@ -17,7 +17,8 @@ class AttentionCost(eqx.Module):
 
     with A `prefill_pairs`, R `prefill_kv`, K `decode_kv`, B `decode_tokens`. Past the
     launches all is homogeneous of degree 1, so marginal costs are constant along a ray
-    from the empty batch. The interaction moves nothing: it draws the static power alone.
+    from the empty batch. While the interaction lasts the kernel is as busy as decode is
+    where it streams keys and values: `mixed_power`.
     Seconds and joules (one GPU) are of all layers.
     """
 
@@ -35,6 +36,7 @@ class AttentionCost(eqx.Module):
     decode_power: Float[Array, ""]  # W, static
     mixed_kv: Float[Array, ""]  # s a cached token of decode, beside prefill
     mixed_request: Float[Array, ""]  # s a decode request, beside prefill
+    mixed_power: Float[Array, ""]  # W
     sharpness: Float[Array, ""]
     max_power: Float[Array, ""]  # W
 
@@ -68,7 +70,7 @@ class AttentionCost(eqx.Module):
         return (
             _where(has_prefill, prefill_cost),
             _where(has_decode, decode_cost),
-            (mixed, c.decode_power * mixed),
+            (mixed, c.mixed_power * mixed),
         )
 
     def _as(self, like: Float[Array, "*batch"]) -> "AttentionCost":

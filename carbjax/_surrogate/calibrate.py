@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from carbjax._surrogate.cost import Cost
 from carbjax._surrogate.least_squares import Solution, least_squares
-from carbjax._surrogate.operators import Host, Sampler
+from carbjax._surrogate.operators import Gaps, Host, Sampler
 from carbjax._surrogate.parameter_files import OperatorFit
 from carbjax._surrogate.serving_runs import (
     ASSUMED_PROMPT_TOKENS,
@@ -24,16 +24,18 @@ class Calibration(eqx.Module):
     """What serving adds to the profiled kernels of a GPU. Start, prior width in log."""
 
     host_base: float = 5e-4  # s
-    host_per_layer: float = 4e-5  # s
     host_per_sequence: float = 5e-6  # s
+    gap_per_layer: float = 3e-5  # s
+    gap_power_share: float = 0.5  # of the power limit
     sampler_per_logit: float = 2e-10  # s
     sampler_power_share: float = 0.6  # of the power limit
     static_share: float = 0.25  # of the power limit: kernels and gaps
     byte_factor: float = 1.2  # on the energy of a byte, serving over profiling loop
     flop_factor: float = 1.2  # on the energy of a FLOP
+    link_factor: float = 1.0  # on the time of a byte of all-reduce
 
 
-_PRIOR = Calibration(1.0, 1.0, 1.0, 1.0, 0.3, 0.3, 0.3, 0.3)
+_PRIOR = Calibration(1.0, 1.0, 1.0, 0.3, 1.0, 0.3, 0.3, 0.3, 0.3, 0.5)
 
 
 def apply(fit: OperatorFit, c: Calibration, power_limit: float) -> OperatorFit:
@@ -52,7 +54,12 @@ def apply(fit: OperatorFit, c: Calibration, power_limit: float) -> OperatorFit:
         fit,
         active_idle_power=static,
         power=power,
-        host=Host(c.host_base, c.host_per_layer, c.host_per_sequence, static),
+        all_reduce={
+            degree: dc.replace(link, byte=c.link_factor * link.byte)
+            for degree, link in fit.all_reduce.items()
+        },
+        host=Host(c.host_base, c.host_per_sequence, static),
+        gaps=Gaps(c.gap_per_layer, c.gap_power_share * power_limit),
         sampler=Sampler(c.sampler_per_logit, c.sampler_power_share * power_limit),
     )
 

@@ -109,16 +109,21 @@ class Interaction(eqx.Module):
 
 
 class Host(eqx.Module):
-    """Time of an iteration in which no profiled kernel runs.
+    """Time of an iteration in which the GPU waits for the host.
 
-    `base + per_layer num_layers + per_sequence num_sequences`: scheduling, batch building,
-    detokenising, and the gaps and small kernels between the profiled ones of a layer.
+    `base + per_sequence num_sequences`: scheduling, batch building, detokenising.
     """
 
     base: float  # s
-    per_layer: float  # s
     per_sequence: float  # s
-    power: float  # W, one GPU in the meantime
+    power: float  # W, one GPU
+
+
+class Gaps(eqx.Module):
+    """Gaps and small kernels between the profiled ones: `per_layer num_layers`."""
+
+    per_layer: float  # s
+    power: float  # W, one GPU
 
 
 class Sampler(eqx.Module):

@@ -9,6 +9,7 @@ import equinox as eqx
 from carbjax._errors import ConfigError
 from carbjax._surrogate.operators import (
     Attention,
+    Gaps,
     Gemm,
     Host,
     Interaction,
@@ -35,6 +36,7 @@ class OperatorFit(eqx.Module):
     elementwise: Streaming
     all_reduce: dict[int, Streaming]  # by tensor-parallel degree
     host: Host
+    gaps: Gaps
     sampler: Sampler
     power: dict[str, PowerModel]  # by operator class
 
@@ -85,6 +87,7 @@ def fit_from_record(record: dict) -> OperatorFit:
         elementwise=Streaming(**latency["elementwise"]),
         all_reduce={int(k): Streaming(**v) for k, v in latency["all_reduce"].items()},
         host=Host(**latency["host"]),
+        gaps=Gaps(**latency["gaps"]),
         sampler=Sampler(**latency["sampler"]),
         power={name: PowerModel(**v) for name, v in record["power"].items()},
     )

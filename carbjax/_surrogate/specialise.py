@@ -13,6 +13,7 @@ from carbjax._surrogate.features import BatchFeatures
 from carbjax._surrogate.operators import BYTES_PER_ACTIVATION
 from carbjax._surrogate.parameter_files import OperatorFit, load_fit
 from carbjax._surrogate.roofline import Roofline
+from carbjax._surrogate.smooth import smooth_min
 
 _ALL_REDUCES_PER_LAYER = 2
 _ELEMENTWISE_KERNELS_PER_LAYER = 5  # two norms, rotary embedding, cache write, gate
@@ -141,11 +142,8 @@ def _sequence_operators(
     return {
         "lm_head": lm_head,
         "sampler": _at_power(0.0, fit.sampler.per_logit * model.vocab_size, fit.sampler.power),
-        "host": _at_power(
-            fit.host.base + fit.host.per_layer * model.num_layers,
-            fit.host.per_sequence,
-            fit.host.power,
-        ),
+        "host": _at_power(fit.host.base, fit.host.per_sequence, fit.host.power),
+        "gaps": _at_power(model.num_layers * fit.gaps.per_layer, 0.0, fit.gaps.power),
     }
 
 
@@ -161,6 +159,7 @@ def _attention(fit: OperatorFit, model: ModelShape, gpus: int) -> AttentionCost:
     pair_flops = 4 * model.num_heads // gpus * model.head_dim
     prefill, decode, mixed = fit.prefill, fit.decode, fit.interaction
     first, second = fit.power["prefill_attention"], fit.power["decode_attention"]
+    streaming_power = second.work(kv_bytes, pair_flops) / (decode.first * kv_bytes)
     return AttentionCost(
         prefill_launch=layers * prefill.launch,
         prefill_pair=layers * prefill.first * pair_flops,
@@ -176,6 +175,7 @@ def _attention(fit: OperatorFit, model: ModelShape, gpus: int) -> AttentionCost:
         decode_power=second.static_power,
         mixed_kv=mixed.per_kv * layers * decode.first * kv_bytes,
         mixed_request=mixed.per_request * layers * decode.second * kv_heads,
+        mixed_power=smooth_min(second.static_power + streaming_power, second.max_power),
         sharpness=mixed.sharpness,
         max_power=second.max_power,
     )

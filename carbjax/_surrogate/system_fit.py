@@ -28,7 +28,8 @@ _LARGEST_MESSAGE = 2.7e8  # bytes: 8192 tokens of the widest model
 # is that of the call before.
 _MIXED_POWER_SIZES = (1, 3, 16, 17, 32, 64, 128, 192, 256, 257, 512, 513, 768, 769, 1024, 1025)
 _GEMM_POWER_LATENCY_S = 55e-6
-_ATTENTION_POWER_LATENCY_S = 1e-4
+# Repeated 3000 times at most, a shorter call does not fill the meter's second.
+_ATTENTION_POWER_LATENCY_S = 3.3e-4
 
 _RTX_BANDWIDTH, _RTX_FLOPS = 1.792e12, 467.8e12
 _RTX_FOLDER = "llmservingsim/rtxpro6000_llama31_8b_tp1"
@@ -345,7 +346,8 @@ def _kernels(name: str, data: pathlib.Path) -> dict:
         "active_idle_power": power["gemm"]["static_power"],
         "operators": operators
         | {"interaction": shared["interaction"], "elementwise": elementwise}
-        | {"host": {"base": 0.0, "per_layer": 0.0, "per_sequence": 0.0, "power": 0.0}}
+        | {"host": {"base": 0.0, "per_sequence": 0.0, "power": 0.0}}
+        | {"gaps": {"per_layer": 0.0, "power": 0.0}}
         | {"sampler": {"per_logit": 0.0, "power": 0.0}},
         "power": power,
         "errors": errors | shared_errors | power_errors,
@@ -355,7 +357,9 @@ def _kernels(name: str, data: pathlib.Path) -> dict:
 def _with_calibration(record: dict, fit: OperatorFit) -> dict:
     operators = record["operators"] | {
         "host": dict(vars(fit.host)),
+        "gaps": dict(vars(fit.gaps)),
         "sampler": dict(vars(fit.sampler)),
+        "all_reduce": {str(k): dict(vars(v)) for k, v in fit.all_reduce.items()},
     }
     return record | {
         "active_idle_power": fit.active_idle_power,

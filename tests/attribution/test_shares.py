@@ -3,9 +3,6 @@
 import numpy as np
 import pytest
 
-import carbjax._attribution.of_games
-import carbjax._attribution.of_runs
-import carbjax._attribution.proportional  # noqa: F401
 from carbjax._attribution.attribute import attribute
 from carbjax._attribution.idle import IDLE_RULES
 from carbjax._attribution.methods import find_method, methods
