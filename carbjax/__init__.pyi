@@ -17,6 +17,7 @@ from ._errors import (
     WorkloadError as WorkloadError,
 )
 from ._games import (
+    AbstractGame as AbstractGame,
     ReplayGame as ReplayGame,
     ServingGame as ServingGame,
     TableGame as TableGame,
@@ -26,7 +27,10 @@ from ._ledger import ledger_table as ledger_table, write_ledger as write_ledger
 from ._plots import share_figure as share_figure
 from ._runtime import enable_compilation_cache as enable_compilation_cache
 from ._serving import System as System, Timeline as Timeline, serve as serve
-from ._surrogate import BatchFeatures as BatchFeatures
+from ._surrogate import (
+    AbstractIterationCost as AbstractIterationCost,
+    BatchFeatures as BatchFeatures,
+)
 from ._traces import read_trace as read_trace, read_trace_report as read_trace_report
 from ._version import __version__ as __version__
 from ._workload import Workload as Workload

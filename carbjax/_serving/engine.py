@@ -143,8 +143,9 @@ def has_work(queue: Queue, progress: Progress) -> Bool[Array, ""]:
 
 def advance(queue: Queue, progress: Progress, server: Server) -> tuple[Progress, Step]:
     """The state after the next step, and the step; a rejected proposal has no effect."""
-    boundary, time = _look(queue, progress, server.caps)
-    plan = POLICIES[server.policy](boundary, server.caps)
+    caps = _caps(queue, server.caps)
+    boundary, time = _look(queue, progress, caps)
+    plan = POLICIES[server.policy](boundary, caps)
     batch = Batch(
         prefilling=plan.prefilling,
         chunk=plan.chunk,
@@ -165,8 +166,11 @@ def advance(queue: Queue, progress: Progress, server: Server) -> tuple[Progress,
         fits, longest = _fit_whole(
             iterations, measured.latency, duration, arrival_gap, change_gap
         )
-    accepted = (fits | ~batch.is_run) & has_work(queue, progress)
-    end = time + duration
+    work = has_work(queue, progress)
+    accepted = (fits | ~batch.is_run) & work
+    # A request larger than the KV capacity would wait for ever: the clock says so.
+    stuck = work & ~jnp.any(plan.prefilling | plan.decoding)
+    end = jnp.where(stuck, jnp.nan, time + duration)
     left = jnp.maximum(progress.decode_left - iterations, 0.0)
     decode_left = jnp.where(plan.decoding, left, progress.decode_left)
     step = Step(
@@ -182,6 +186,16 @@ def advance(queue: Queue, progress: Progress, server: Server) -> tuple[Progress,
     after = _commit(queue, progress, plan, end, decode_left)
     stay = eqx.tree_at(lambda p: p.longest, progress, longest)
     return _choose(accepted, after, stay), _only_if(accepted, step)
+
+
+def _caps(queue: Queue, caps: Caps) -> Caps:
+    """The caps in the queue's type of count."""
+    as_counts = jax.tree.map(lambda x: x.astype(queue.reservation.dtype), caps)
+    if not is_continuous(queue):
+        return as_counts
+    # Sums of real tokens round: a request that fills the cache exactly must still fit.
+    roomy = as_counts.kv_capacity_tokens * (1 + _SNAP)
+    return eqx.tree_at(lambda c: c.kv_capacity_tokens, as_counts, roomy)
 
 
 def _look(

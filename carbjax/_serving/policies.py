@@ -68,7 +68,7 @@ def chunked_prefill(boundary: Boundary, caps: Caps) -> Plan:
     # First come, first served: at most one prompt is begun and not yet read.
     rest = jnp.where(begun, jnp.minimum(boundary.prefill_left, room), 0.0)
     room = room - jnp.sum(rest)
-    ahead = need_ahead.astype(real)
+    ahead = jnp.maximum(need_ahead.astype(real), 0.0)  # real sums may round below 0
     admit = boundary.arrived & boundary.has_seat & (ahead < room)
     first = jnp.where(admit, jnp.minimum(boundary.queue.prefill, room - ahead), 0.0)
     return Plan(

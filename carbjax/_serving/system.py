@@ -162,7 +162,8 @@ class System(eqx.Module):
             start, until = (
                 workload.epoch + dt.timedelta(seconds=s) for s in (zero_s - 1, until_s + 1)
             )
-            series = series.window(max(start, series.start), min(until, series.end))
+            if series.start < start and until < series.end:
+                series = series.window(start, until)
         return series.relative(workload.epoch, zero_s)
 
     def require_cover(self, workload: Workload, start_s: float, end_s: float) -> None:

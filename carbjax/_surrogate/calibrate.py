@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from carbjax._surrogate.cost import Cost
+from carbjax._surrogate.fit import errors as fit_errors
 from carbjax._surrogate.least_squares import Solution, least_squares
 from carbjax._surrogate.operators import Gaps, Host, Sampler
 from carbjax._surrogate.parameter_files import OperatorFit
@@ -19,6 +20,9 @@ from carbjax._surrogate.serving_runs import (
 )
 from carbjax._surrogate.specialise import specialise
 
+LARGEST_BATCH = 700.0
+"""Beyond it a run of the leaderboard is a few waves of requests, not a steady state."""
+
 
 class Calibration(eqx.Module):
     """What serving adds to the profiled kernels of a GPU. Start, prior width in log."""
@@ -26,7 +30,7 @@ class Calibration(eqx.Module):
     host_base: float = 5e-4  # s
     host_per_sequence: float = 5e-6  # s
     gap_per_layer: float = 3e-5  # s
-    gap_power_share: float = 0.5  # of the power limit
+    gap_power_share: float = 0.5  # of the power limit, all-reduce included
     sampler_per_logit: float = 2e-10  # s
     sampler_power_share: float = 0.6  # of the power limit
     static_share: float = 0.25  # of the power limit: kernels and gaps
@@ -35,16 +39,17 @@ class Calibration(eqx.Module):
     link_factor: float = 1.0  # on the time of a byte of all-reduce
 
 
-_PRIOR = Calibration(1.0, 1.0, 1.0, 0.3, 1.0, 0.3, 0.3, 0.3, 0.3, 0.5)
+_PRIOR = Calibration(1.0, 1.0, 1.0, 0.6, 1.0, 0.6, 0.3, 0.3, 0.3, 0.5)
 
 
 def apply(fit: OperatorFit, c: Calibration, power_limit: float) -> OperatorFit:
     """The operators of a GPU with a calibration put in."""
     static = c.static_share * power_limit
+    gap = c.gap_power_share * power_limit
     power = {
         name: dc.replace(
             p,
-            static_power=static,
+            static_power=gap if name == "all_reduce" else static,
             byte_energy=c.byte_factor * p.byte_energy,
             flop_energy=c.flop_factor * p.flop_energy,
         )
@@ -59,7 +64,7 @@ def apply(fit: OperatorFit, c: Calibration, power_limit: float) -> OperatorFit:
             for degree, link in fit.all_reduce.items()
         },
         host=Host(c.host_base, c.host_per_sequence, static),
-        gaps=Gaps(c.gap_per_layer, c.gap_power_share * power_limit),
+        gaps=Gaps(c.gap_per_layer, gap),
         sampler=Sampler(c.sampler_per_logit, c.sampler_power_share * power_limit),
     )
 
@@ -101,6 +106,47 @@ def predict(
         latency.append(t)
         energy.append(e)
     return jnp.concatenate(latency), jnp.concatenate(energy)
+
+
+def serving_errors(fit: OperatorFit, runs: list[ServingRun], label: str) -> dict:
+    """Errors of iteration time, energy per token and power of runs."""
+    return _errors(np.stack([np.asarray(x) for x in predict(fit, runs)]), runs, label)
+
+
+def leave_one_model_out(teacher: OperatorFit, runs: list[ServingRun], limit: float) -> dict:
+    """Errors on each model's runs by a calibration on the other models' runs alone.
+
+    Runs beyond `LARGEST_BATCH` calibrate nothing and are reported apart.
+    """
+    predicted, unseen = [], []
+    for family in sorted({_family(run) for run in runs}):
+        seen = [r for r in runs if _family(r) != family and r.batch <= LARGEST_BATCH]
+        mine = [r for r in runs if _family(r) == family]
+        found, _ = calibrate(teacher, seen, limit)
+        predicted.append(np.stack(predict(apply(teacher, found, limit), mine)))
+        unseen += mine
+    together = np.concatenate(predicted, axis=1)
+    large = np.array([run.batch > LARGEST_BATCH for run in unseen])
+    errors = _errors(together, unseen, "model left out, all runs")
+    for label, chosen in (("small batches", ~large), ("large batches", large)):
+        if chosen.any():
+            rows = [run for run, keep in zip(unseen, chosen, strict=True) if keep]
+            errors |= _errors(together[:, chosen], rows, f"model left out, {label}")
+    return errors
+
+
+def _errors(predicted, runs: list[ServingRun], label: str) -> dict:
+    latency, energy = predicted
+    measured_s, measured_j = np.array([[r.iteration_s, r.energy_j] for r in runs]).T
+    return {
+        f"serving iteration time, {label}": fit_errors(latency, measured_s),
+        f"serving energy per token, {label}": fit_errors(energy, measured_j),
+        f"serving power, {label}": fit_errors(energy / latency, measured_j / measured_s),
+    }
+
+
+def _family(run: ServingRun) -> str:
+    return run.model.name.removesuffix("-fp8")
 
 
 def _by_system(runs: list[ServingRun]) -> list[list[ServingRun]]:

@@ -17,7 +17,7 @@ Rows = Bool[np.ndarray, " rows"]
 
 @dc.dataclass(frozen=True)
 class GpuFacts:
-    """Datasheet numbers that scale a fit's start; `l2_bytes` decides which rows are cold."""
+    """Datasheet numbers: they start a fit, and `l2_bytes` tells which rows are cold."""
 
     name: str
     memory_bandwidth: float  # bytes/s
@@ -26,7 +26,9 @@ class GpuFacts:
     max_power: float  # W
 
 
-def errors(predicted: Float[np.ndarray, " rows"], measured: Float[np.ndarray, " rows"]) -> dict:
+def errors(
+    predicted: Float[np.ndarray, " rows"], measured: Float[np.ndarray, " rows"]
+) -> dict:
     """MAPE, median, 95th percentile and bias of a prediction, in percent, and the rows."""
     relative = 100 * (np.asarray(predicted) / measured - 1)
     size = np.abs(relative)
@@ -73,9 +75,11 @@ def gemm_latency(gemm: Gemm, profile: Profile) -> Float[np.ndarray, " rows"]:
 
 def fit_gemm(profile: Profile, gpu: GpuFacts, train: Rows) -> Gemm:
     """The GEMM surrogate of a GPU from the rows `train`."""
-    start = Gemm(3e-6, 5e-11, 1.2 / gpu.memory_bandwidth, 0.4 / gpu.memory_bandwidth,
-                 1.4 / gpu.peak_flops)  # fmt: skip
-    return Gemm(*_fit_latency(lambda p: gemm_latency(Gemm(*p), profile), start, profile, train))
+    byte = 1 / gpu.memory_bandwidth
+    start = Gemm(3e-6, 5e-11, 1.2 * byte, 0.4 * byte, 1.4 / gpu.peak_flops)
+    return Gemm(
+        *_fit_latency(lambda p: gemm_latency(Gemm(*p), profile), start, profile, train)
+    )
 
 
 def prefill_latency(attention: Attention, profile: Profile) -> Float[np.ndarray, " rows"]:
@@ -89,18 +93,24 @@ def decode_latency(attention: Attention, profile: Profile) -> Float[np.ndarray, 
 def fit_prefill(profile: Profile, gpu: GpuFacts, train: Rows) -> Attention:
     start = Attention(8e-6, 1.6 / gpu.peak_flops, 3.0 / gpu.memory_bandwidth)
     return Attention(
-        *_fit_latency(lambda p: prefill_latency(Attention(*p), profile), start, profile, train)
+        *_fit_latency(
+            lambda p: prefill_latency(Attention(*p), profile), start, profile, train
+        )
     )
 
 
 def fit_decode(profile: Profile, gpu: GpuFacts, train: Rows) -> Attention:
     start = Attention(8e-6, 1.2 / gpu.memory_bandwidth, 2e-8)
     return Attention(
-        *_fit_latency(lambda p: decode_latency(Attention(*p), profile), start, profile, train)
+        *_fit_latency(
+            lambda p: decode_latency(Attention(*p), profile), start, profile, train
+        )
     )
 
 
-def fit_streaming(profile: Profile, launch: float, bandwidth: float, train: Rows) -> Streaming:
+def fit_streaming(
+    profile: Profile, launch: float, bandwidth: float, train: Rows
+) -> Streaming:
     """Launch and bandwidth of elementwise operators or of one degree of all-reduce."""
     start = Streaming(launch, 1 / bandwidth)
 
@@ -118,7 +128,9 @@ def mixed_latency(
     past_launch = alone - prefill.launch
     decoding = decode_latency(decode, profile) - decode.launch
     extra = mixed.latency(
-        past_launch, decode.first * profile.decode_bytes, decode.second * profile.decode_rows
+        past_launch,
+        decode.first * profile.decode_bytes,
+        decode.second * profile.decode_rows,
     )
     return alone + decoding + extra
 
@@ -169,8 +181,9 @@ def fit_power(
         return PowerModel(**(vars(start) | values))
 
     found = least_squares(
-        lambda p: jnp.log(power_of(model(p), bytes_moved, flops, profile.latency_s))
-        - measured,
+        lambda p: (
+            jnp.log(power_of(model(p), bytes_moved, flops, profile.latency_s)) - measured
+        ),
         np.log(np.array([getattr(start, name) for name in names])),
         weights=100.0 * trust / trust.sum(),
         huber=0.05,

@@ -1,6 +1,6 @@
 """Operators of a transformer on one GPU: from their dimensions to their cost.
 
-Every coefficient is a fitted number; `fit.py` finds them and `parameter_files.py` reads them.
+Every coefficient is a fitted number: `fit.py` finds, `parameter_files.py` reads them.
 """
 
 import equinox as eqx
@@ -17,7 +17,8 @@ BYTES_PER_ACTIVATION = 2.0  # bf16
 class Gemm(eqx.Module):
     """One surrogate for every matrix product `[m, k] x [k, n]` of a GPU.
 
-    launch + k_latency k + activation_byte bytes(m) + sqrt((weight_byte bytes)^2 + (flop FLOPs)^2)
+    launch + k_latency k + activation_byte activation_bytes
+    + sqrt((weight_byte weight_bytes)^2 + (flop FLOPs)^2)
     """
 
     launch: float  # s
@@ -26,7 +27,9 @@ class Gemm(eqx.Module):
     activation_byte: float  # s a byte of input and output
     flop: float  # s a FLOP
 
-    def roofline(self, n, k, power: PowerModel, bytes_per_weight=2.0, count=1.0) -> Roofline:
+    def roofline(
+        self, n, k, power: PowerModel, bytes_per_weight=2.0, count=1.0
+    ) -> Roofline:
         """The cost of `count` products with n columns, as a function of m."""
         weight_bytes = bytes_per_weight * n * k
         item_bytes = BYTES_PER_ACTIVATION * (n + k)
@@ -101,7 +104,7 @@ class Interaction(eqx.Module):
         kv: Float[Array, "*batch"],
         requests: Float[Array, "*batch"],
     ) -> Float[Array, "*batch"]:
-        """Extra seconds, from seconds (launches left out) of prefill, bytes and requests."""
+        """Extra seconds, from the seconds past launch of prefill, bytes and requests."""
         extra = self.per_kv * kv + self.per_request * requests
         ready = self.sharpness * prefill
         total = ready + extra
@@ -127,7 +130,7 @@ class Gaps(eqx.Module):
 
 
 class Sampler(eqx.Module):
-    """Choosing the next token from the logits, on the GPU: `per_logit vocab num_sequences`."""
+    """Choosing tokens from logits, on the GPU: `per_logit vocab_size num_sequences`."""
 
     per_logit: float  # s
     power: float  # W, one GPU

@@ -7,8 +7,14 @@ from jaxtyping import Bool, Float
 
 from carbjax._errors import ProfileError
 
-OPERATORS = ("gemm", "prefill_attention", "decode_attention", "mixed_attention", "all_reduce",
-             "elementwise")  # fmt: skip
+OPERATORS = (
+    "gemm",
+    "prefill_attention",
+    "decode_attention",
+    "mixed_attention",
+    "all_reduce",
+    "elementwise",
+)
 
 
 @dc.dataclass(frozen=True)
@@ -42,7 +48,9 @@ class Profile:
         """A profile from the columns that apply. Raises `ProfileError` on bad rows."""
         latency_s = np.asarray(latency_s, dtype=np.float64)
         if operator not in OPERATORS:
-            raise ProfileError(f"unknown operator {operator!r}.", hint=f"Known: {OPERATORS}.")
+            raise ProfileError(
+                f"unknown operator {operator!r}.", hint=f"Known: {OPERATORS}."
+            )
         bad = np.flatnonzero(~(np.isfinite(latency_s) & (latency_s > 0)))
         if len(bad):
             raise ProfileError(
@@ -97,6 +105,10 @@ class Profile:
     def decode_bytes(self) -> Float[np.ndarray, " rows"]:
         """Bytes of the bf16 key-value cache that is read."""
         return 4.0 * self.num_kv_heads * self.head_dim * self.decode_kv
+
+    @property
+    def decode_flops(self) -> Float[np.ndarray, " rows"]:
+        return 4.0 * self.num_heads * self.head_dim * self.decode_kv
 
     @property
     def decode_rows(self) -> Float[np.ndarray, " rows"]:

@@ -141,8 +141,8 @@ def _power(table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """
     if "power" not in table:
         return {}
-    trust = np.minimum(1.0, table["latency"] * SECONDS_PER_MILLISECOND
-                       / TRUSTED_POWER_LATENCY_S) ** 2  # fmt: skip
+    latency_s = table["latency"] * SECONDS_PER_MILLISECOND
+    trust = np.minimum(1.0, latency_s / TRUSTED_POWER_LATENCY_S) ** 2
     _, row, count = np.unique(table["power"], return_inverse=True, return_counts=True)
     at_limit = table["power"] > 0.97 * table["power_limit"]
     repeated = (count[row.reshape(-1)] > 1) & ~at_limit

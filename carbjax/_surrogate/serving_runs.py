@@ -21,7 +21,7 @@ MODELS = {
     "google/gemma-3-12b-it": "gemma-3-12b",
     "google/gemma-3-27b-it": "gemma-3-27b",
 }
-ASSUMED_PROMPT_TOKENS = 200.0
+ASSUMED_PROMPT_TOKENS = 500.0
 """The source gives no prompt lengths; this is the assumption of every calibration."""
 
 
@@ -46,7 +46,9 @@ class ServingRun:
         return self.power_w * self.iteration_s
 
 
-def read_serving_runs(folder: pathlib.Path, task: str = "lm-arena-chat") -> list[ServingRun]:
+def read_serving_runs(
+    folder: pathlib.Path, task: str = "lm-arena-chat"
+) -> list[ServingRun]:
     """The runs of dense models whose shape is known, from `ml_energy/`."""
     table = pacsv.read_csv(folder / "llm_configs.csv").to_pylist()
     runs = []
@@ -74,7 +76,7 @@ def read_serving_runs(folder: pathlib.Path, task: str = "lm-arena-chat") -> list
 
 
 def _mean_generated(folder: pathlib.Path, model_id: str, task: str) -> float:
-    """`E[L^2] / (2 E[L])` of the output lengths: a running request is seen by its length."""
+    """`E[L^2] / (2 E[L])` of the output lengths L: longer requests run for longer."""
     file = folder / "models" / f"{model_id.replace('/', '__')}__{task}.json"
     histogram = json.loads(file.read_text())["output_length_distribution"]
     edges, counts = np.array(histogram["bins"]), np.array(histogram["counts"])
@@ -83,7 +85,9 @@ def _mean_generated(folder: pathlib.Path, model_id: str, task: str) -> float:
 
 
 def mean_iteration(
-    cost: AbstractIterationCost, runs: list[ServingRun], prompt: float = ASSUMED_PROMPT_TOKENS
+    cost: AbstractIterationCost,
+    runs: list[ServingRun],
+    prompt: float = ASSUMED_PROMPT_TOKENS,
 ) -> Cost:
     """Mean latency (s) and energy (J) of the iterations of runs on one system, `" runs"`.
 

@@ -8,7 +8,9 @@ from jaxtyping import Array, Float
 _TINY = 1e-15
 
 
-def smooth_max(a: Float[Array, "*batch"], b: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+def smooth_max(
+    a: Float[Array, "*batch"], b: Float[Array, "*batch"]
+) -> Float[Array, "*batch"]:
     """`sqrt(a^2 + b^2)`: the 2-norm roofline of two non-negative costs.
 
     Homogeneous of degree 1, so its gradient is constant along rays from 0 (up to a
@@ -17,7 +19,9 @@ def smooth_max(a: Float[Array, "*batch"], b: Float[Array, "*batch"]) -> Float[Ar
     return jnp.sqrt(a * a + b * b + _TINY**2)
 
 
-def smooth_min(a: Float[Array, "*batch"], b: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+def smooth_min(
+    a: Float[Array, "*batch"], b: Float[Array, "*batch"]
+) -> Float[Array, "*batch"]:
     """`(a^-16 + b^-16)^(-1/16)` of two positive numbers: at most 4.3% below the minimum.
 
     Increasing in both and homogeneous of degree 1. The sixteenth root is four square

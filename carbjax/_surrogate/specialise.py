@@ -51,7 +51,9 @@ class SpecialisedCost(AbstractIterationCost):
     ) -> Cost:
         """Attention: latency in s, energy in J of all GPUs. Skew has no effect yet."""
         del decode_kv_sq
-        return self._total(self.attention(prefill_pairs, prefill_kv, decode_tokens, decode_kv))
+        return self._total(
+            self.attention(prefill_pairs, prefill_kv, decode_tokens, decode_kv)
+        )
 
     def operator_costs(self, features: BatchFeatures) -> dict[str, Cost]:
         """Latency (s) and power (W, one GPU) of each operator over all layers.
@@ -85,7 +87,9 @@ def load_cost(
     return specialise(load_fit(accelerator_name), model, tensor_parallel)
 
 
-def specialise(fit: OperatorFit, model: ModelShape, tensor_parallel: int) -> SpecialisedCost:
+def specialise(
+    fit: OperatorFit, model: ModelShape, tensor_parallel: int
+) -> SpecialisedCost:
     """The compact cost of `model` on `tensor_parallel` GPUs of the type of `fit`."""
     _check(fit, model, tensor_parallel)
     cost = SpecialisedCost(
@@ -141,7 +145,9 @@ def _sequence_operators(
     )
     return {
         "lm_head": lm_head,
-        "sampler": _at_power(0.0, fit.sampler.per_logit * model.vocab_size, fit.sampler.power),
+        "sampler": _at_power(
+            0.0, fit.sampler.per_logit * model.vocab_size, fit.sampler.power
+        ),
         "host": _at_power(fit.host.base, fit.host.per_sequence, fit.host.power),
         "gaps": _at_power(model.num_layers * fit.gaps.per_layer, 0.0, fit.gaps.power),
     }

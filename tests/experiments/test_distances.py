@@ -1,0 +1,45 @@
+"""The table of distances: what it holds, and what happens without the trace."""
+
+import sys
+
+import numpy as np
+import pyarrow.csv as pa_csv
+import pytest
+
+import carbjax as cj
+from experiments import distances
+
+
+@pytest.mark.slow
+def test_the_truth_is_at_no_distance_from_itself(shared_data, monkeypatch, tmp_path):
+    monkeypatch.setenv("CARBJAX_DATA", str(shared_data))
+    trace = cj.read_trace(distances.trace_path(), tz="UTC")
+    policies = ("chunked_prefill",)
+    rows = distances.measure(trace, 1, sizes=(4,), policies=policies)
+    csv, *images = distances.write(rows, tmp_path / "new")
+    written = pa_csv.read_csv(csv)
+    assert tuple(written.column_names) == distances.Distance._fields
+    assert len(written) == len(cj.methods()) * len(distances.LOADS)
+    distance, method = (written[name].to_numpy() for name in ("distance", "method"))
+    assert (distance[method == distances.TRUTH] == 0).all()
+    assert (distance[method != distances.TRUTH] > 0).all()
+    assert all(image.stat().st_size > 0 for image in images)
+
+
+def test_compression_keeps_the_requests_and_their_order():
+    workload = cj.Workload([5.0, 6.0, 9.0], [10, 20, 30], [1, 2, 3])
+    faster = distances.compress(workload, 10.0)
+    np.testing.assert_allclose(faster.arrival_s, [0.0, 0.1, 0.4])
+    assert not distances.compress(workload, np.inf).arrival_s.any()
+    np.testing.assert_array_equal(faster.num_prefill_tokens, workload.num_prefill_tokens)
+    np.testing.assert_array_equal(faster.num_decode_tokens, workload.num_decode_tokens)
+
+
+def test_without_the_trace_it_says_where_it_looked(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("CARBJAX_DATA", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["distances.py"])
+    with pytest.raises(SystemExit) as stopped:
+        distances.main()
+    assert stopped.value.code == 2
+    message = capsys.readouterr().err
+    assert str(tmp_path) in message and "CARBJAX_DATA" in message
