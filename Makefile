@@ -39,7 +39,9 @@ types: install
 	$(BIN)/pyright
 
 bench: install
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in benchmarks/[a-z]*.py; do \
+	  echo "== $$script"; $(BIN)/python -m benchmarks.$$(basename $$script .py) || exit 1; \
+	done
 
 install: $(STAMP)
 

@@ -1,7 +1,7 @@
 """The Shapley value by enumeration of all coalitions, streamed in chunks."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 import equinox as eqx
@@ -19,6 +19,7 @@ Report = Callable[[int, int], None]
 
 _CHUNK = 4096
 _MOST_COALITIONS = 2**30
+_BLOCK = 2**20  # coalitions that are put in order of size at once
 
 
 def shapley(
@@ -44,14 +45,14 @@ def shapley_emissions(game: AbstractGame, *, report: Report | None = None) -> Em
             "enumerate.",
             hint="Use fewer requests, tenants as players, or `method='streaming'`.",
         )
-    chunk = min(_CHUNK, lattice.num_coalitions)
-    total = None
-    for start in range(0, lattice.num_coalitions, chunk):
-        part = _chunk_shares(game, lattice, jnp.asarray(start), chunk)
+    total, done = None, 0
+    for index in lattice.chunks():
+        part = _chunk_shares(game, lattice, jnp.asarray(index))
         total = part if total is None else total + part
+        done += int(np.count_nonzero(index >= 0))
         if report is not None:
             jax.block_until_ready(total)
-            report(min(start + chunk, lattice.num_coalitions), lattice.num_coalitions)
+            report(done, lattice.num_coalitions)
     assert total is not None
     if not np.isfinite(np.asarray(total.total)).all():
         raise InputError(
@@ -95,6 +96,24 @@ class Lattice(eqx.Module):
         self.weight_in = jnp.asarray([_weight(n, s - 1) for s in range(n + 1)])
         self.weight_out = jnp.asarray([_weight(n, s) for s in range(n + 1)])
 
+    def chunks(self) -> Iterator[Int[np.ndarray, " chunk"]]:
+        """All numbers, in chunks of one length filled up with -1.
+
+        Within a block the smallest coalitions come first: those of a chunk advance in
+        lockstep, and take about as many steps where they are about as large.
+        """
+        radix = np.asarray(self.members) + 1
+        low = int(np.searchsorted(np.cumprod(radix), _BLOCK, side="right"))
+        block = math.prod(radix[:low].tolist())
+        digits = np.unravel_index(np.arange(block), radix[:low][::-1]) if low else ()
+        size = sum(digits, start=np.zeros(block, int))
+        order = np.argsort(size, kind="stable")
+        chunk = min(_CHUNK, self.num_coalitions)
+        for start in range(0, self.num_coalitions, block):
+            for first in range(0, block, chunk):
+                index = start + order[first : first + chunk]
+                yield np.pad(index, (0, chunk - len(index)), constant_values=-1)
+
     def counts(self, index: Int[Array, " chunk"]) -> Int[Array, "chunk kinds"]:
         """How many of each kind take part."""
         quotient = index[:, None] // self.stride[None, :]
@@ -128,11 +147,10 @@ def _weight(num_players: int, others: int) -> float:
 
 @eqx.filter_jit
 def _chunk_shares(
-    game: AbstractGame, lattice: Lattice, start: Int[Array, ""], chunk: int
+    game: AbstractGame, lattice: Lattice, index: Int[Array, " chunk"]
 ) -> Emissions:
-    """What the coalitions from `start` on add to the share of each kind."""
-    index = start + jnp.arange(chunk)
-    inside = index < lattice.num_coalitions
+    """What the coalitions of these numbers add to the share of each kind."""
+    inside = index >= 0
     counts = lattice.counts(jnp.where(inside, index, 0))
     weights = jnp.where(inside[:, None], lattice.weights(counts), 0.0)
     values = jax.vmap(game.components)(lattice.coalitions(counts))

@@ -8,8 +8,8 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from carbjax._cli.checking import checked
-from carbjax._cli.settings import RunSettings
+from carbjax._settings.checking import checked
+from carbjax._settings.sections import RunSettings
 
 Command = Callable[..., Any]
 Path = tuple[str, str]  # section and key of a setting

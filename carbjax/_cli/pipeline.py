@@ -9,14 +9,14 @@ import pyarrow as pa
 from carbjax._attribution.attribute import attribute
 from carbjax._attribution.attribution import Attribution
 from carbjax._attribution.methods import find_method
-from carbjax._carbon import Intensity, read_intensity
+from carbjax._carbon import Intensity
 from carbjax._cli.progress import Advance
 from carbjax._cli.sample import trace_path
 from carbjax._cli.selection import selected
-from carbjax._cli.settings import OutputSettings, RunSettings, SystemSettings, TraceSettings
+from carbjax._settings.sections import OutputSettings, RunSettings, TraceSettings
 from carbjax._errors import ConfigError
 from carbjax._ledger import LEDGER_SUFFIXES, ledger_table, require_writable, write_ledger
-from carbjax._serving.system import System
+from carbjax._serving.configuration import make_intensity, make_system
 from carbjax._traces import read_trace_report
 from carbjax._workload import Workload
 
@@ -46,8 +46,8 @@ def carry_out(settings: RunSettings, advance: Advance) -> Outcome:
     advance("Reading the trace")
     workload, tenants = read_workload(settings.trace)
     advance("Loading the system")
-    intensity = _intensity(settings.system)
-    system = _system(settings.system, intensity)
+    intensity = make_intensity(settings.system)
+    system = make_system(settings.system, intensity)
     advance(f"Attributing {workload.num_requests} requests")
     attribution = attribute(
         workload,
@@ -96,22 +96,6 @@ def _labelled(workload: Workload) -> Workload:
         request_ids=tuple(str(i) for i in range(workload.num_requests)),
         player_names=workload.player_names,
     )
-
-
-def _intensity(system: SystemSettings) -> Intensity:
-    given = system.carbon_intensity
-    try:
-        constant = float(given)
-    except ValueError:
-        return read_intensity(str(given), system.intensity_kind, tz=system.intensity_tz)
-    return Intensity.constant(constant)
-
-
-def _system(system: SystemSettings, intensity: Intensity) -> System:
-    given = system.model_dump(
-        exclude={"carbon_intensity", "intensity_kind", "intensity_tz"}
-    )
-    return System.load(**given, carbon_intensity=intensity)
 
 
 def _require_outputs(output: OutputSettings) -> None:

@@ -2,7 +2,7 @@
 
 import click
 
-from carbjax._cli.checking import read_config
+from carbjax._settings.checking import read_tables
 from carbjax._cli.options import json_option, runtime_options
 
 
@@ -33,7 +33,7 @@ def command(config: str, precision: str, no_compilation_cache: bool, as_json: bo
       [output]
       out = "ledger.parquet"
     """
-    settings = read_config(config)
+    settings = read_tables(config)
     from carbjax._cli.show import attribute_and_show
 
     attribute_and_show(settings, int(precision), not no_compilation_cache, as_json)

@@ -5,7 +5,7 @@ import zoneinfo
 
 import numpy as np
 
-from carbjax._cli.settings import Instant, TraceSettings
+from carbjax._settings.sections import Instant, TraceSettings
 from carbjax._errors import ConfigError
 from carbjax._workload import Workload
 

@@ -4,7 +4,7 @@ import json
 
 import click
 
-from carbjax._cli.settings import RunSettings
+from carbjax._settings.sections import RunSettings
 from carbjax._runtime import enable_compilation_cache, set_precision
 
 

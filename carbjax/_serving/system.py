@@ -16,9 +16,9 @@ from carbjax._hardware import kv_capacity_tokens as capacity_left
 from carbjax._hardware import model as find_model
 from carbjax._serving.policies import POLICIES, Caps
 from carbjax._serving.queue import count_dtype
-from carbjax._surrogate.specialise import load_cost
 from carbjax._surrogate.cost import AbstractIterationCost, Cost
 from carbjax._surrogate.features import BatchFeatures
+from carbjax._surrogate.specialise import load_cost
 from carbjax._units import INT32_MAX
 from carbjax._workload import Workload
 

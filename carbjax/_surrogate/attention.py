@@ -1,5 +1,7 @@
 """Attention of all layers as a function of the batch's additive features."""
 
+import dataclasses as dc
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -77,8 +79,8 @@ class AttentionCost(eqx.Module):
         # The engine chooses float32 or float64; parameters follow.
         dtype = jnp.asarray(like).dtype
         values = {
-            name: jnp.asarray(getattr(self, name)).astype(dtype)
-            for name in self.__annotations__
+            f.name: jnp.asarray(getattr(self, f.name)).astype(dtype)
+            for f in dc.fields(self)
         }
         return AttentionCost(**values)
 

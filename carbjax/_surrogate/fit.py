@@ -4,7 +4,7 @@ import dataclasses as dc
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Array, ArrayLike, Bool, Float
 
 from carbjax._surrogate.least_squares import Solution, least_squares
 from carbjax._surrogate.operators import Attention, Gemm, Interaction, Streaming
@@ -27,7 +27,7 @@ class GpuFacts:
 
 
 def errors(
-    predicted: Float[np.ndarray, " rows"], measured: Float[np.ndarray, " rows"]
+    predicted: Float[ArrayLike, " rows"], measured: Float[np.ndarray, " rows"]
 ) -> dict:
     """MAPE, median, 95th percentile and bias of a prediction, in percent, and the rows."""
     relative = 100 * (np.asarray(predicted) / measured - 1)
@@ -66,11 +66,11 @@ def held_out_lines(values: Float[np.ndarray, " rows"]) -> Rows:
     return line.reshape(-1) % 3 == 1
 
 
-def gemm_latency(gemm: Gemm, profile: Profile) -> Float[np.ndarray, " rows"]:
+def gemm_latency(gemm: Gemm, profile: Profile) -> Float[Array, " rows"]:
     """Seconds of each row of a GEMM profile."""
     silent = PowerModel(0.0, 1.0, 0.0, 0.0)
     shapes = gemm.roofline(profile.n, profile.k, silent, profile.bytes_per_weight)
-    return shapes(profile.num_tokens)[0]
+    return shapes(jnp.asarray(profile.num_tokens))[0]
 
 
 def fit_gemm(profile: Profile, gpu: GpuFacts, train: Rows) -> Gemm:
@@ -82,12 +82,14 @@ def fit_gemm(profile: Profile, gpu: GpuFacts, train: Rows) -> Gemm:
     )
 
 
-def prefill_latency(attention: Attention, profile: Profile) -> Float[np.ndarray, " rows"]:
-    return attention.latency(profile.prefill_flops, profile.prefill_bytes)
+def prefill_latency(attention: Attention, profile: Profile) -> Float[Array, " rows"]:
+    work, moved = profile.prefill_flops, profile.prefill_bytes
+    return attention.latency(jnp.asarray(work), jnp.asarray(moved))
 
 
-def decode_latency(attention: Attention, profile: Profile) -> Float[np.ndarray, " rows"]:
-    return attention.latency(profile.decode_bytes, profile.decode_rows)
+def decode_latency(attention: Attention, profile: Profile) -> Float[Array, " rows"]:
+    moved, rows = profile.decode_bytes, profile.decode_rows
+    return attention.latency(jnp.asarray(moved), jnp.asarray(rows))
 
 
 def fit_prefill(profile: Profile, gpu: GpuFacts, train: Rows) -> Attention:
@@ -122,15 +124,15 @@ def fit_streaming(
 
 def mixed_latency(
     prefill: Attention, decode: Attention, mixed: Interaction, profile: Profile
-) -> Float[np.ndarray, " rows"]:
+) -> Float[Array, " rows"]:
     """Seconds of one kernel for a chunk and decode requests: one launch."""
     alone = prefill_latency(prefill, profile)
     past_launch = alone - prefill.launch
     decoding = decode_latency(decode, profile) - decode.launch
     extra = mixed.latency(
         past_launch,
-        decode.first * profile.decode_bytes,
-        decode.second * profile.decode_rows,
+        decode.first * jnp.asarray(profile.decode_bytes),
+        decode.second * jnp.asarray(profile.decode_rows),
     )
     return alone + decoding + extra
 
@@ -157,12 +159,10 @@ def _fit_latency(latency_fn, start, profile: Profile, train: Rows) -> list[float
     return [float(v) for v in np.exp(found.parameters)]
 
 
-def power_of(
-    power: PowerModel, bytes_moved, flops, latency_s
-) -> Float[np.ndarray, " rows"]:
+def power_of(power: PowerModel, bytes_moved, flops, latency_s) -> Float[Array, " rows"]:
     """W of calls of known latency."""
     free = power.static_power + power.work(bytes_moved, flops) / latency_s
-    return smooth_min(free, power.max_power)
+    return smooth_min(jnp.asarray(free), jnp.asarray(power.max_power))
 
 
 def fit_power(

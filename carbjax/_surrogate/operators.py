@@ -5,7 +5,7 @@ Every coefficient is a fitted number: `fit.py` finds, `parameter_files.py` reads
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from carbjax._surrogate.power import PowerModel
 from carbjax._surrogate.roofline import Roofline
@@ -28,7 +28,12 @@ class Gemm(eqx.Module):
     flop: float  # s a FLOP
 
     def roofline(
-        self, n, k, power: PowerModel, bytes_per_weight=2.0, count=1.0
+        self,
+        n: Float[ArrayLike, "*shapes"],
+        k: Float[ArrayLike, "*shapes"],
+        power: PowerModel,
+        bytes_per_weight: Float[ArrayLike, "*shapes"] = 2.0,
+        count: float = 1.0,
     ) -> Roofline:
         """The cost of `count` products with n columns, as a function of m."""
         weight_bytes = bytes_per_weight * n * k
@@ -52,15 +57,16 @@ class Streaming(eqx.Module):
     launch: float  # s a kernel
     byte: float  # s a byte
 
-    def roofline(self, bytes_per_item, power: PowerModel, count=1.0) -> Roofline:
+    def roofline(
+        self, bytes_per_item: float, power: PowerModel, count: float = 1.0
+    ) -> Roofline:
         """The cost of `count` kernels that together move `bytes_per_item` an item."""
-        zero = 0.0 * bytes_per_item
         return Roofline(
-            launch=count * self.launch + zero,
+            launch=count * self.launch,
             item=self.byte * bytes_per_item,
-            floor=zero,
-            rate=zero,
-            fixed_energy=zero,
+            floor=0.0,
+            rate=0.0,
+            fixed_energy=0.0,
             item_energy=power.work(bytes_per_item, 0.0),
             static_power=power.static_power,
             max_power=power.max_power,

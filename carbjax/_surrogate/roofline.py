@@ -1,8 +1,10 @@
 """Latency and energy of an operator whose cost depends on one count."""
 
+import dataclasses as dc
+
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from carbjax._surrogate.cost import Cost
 from carbjax._surrogate.smooth import smooth_max, smooth_min
@@ -19,24 +21,24 @@ class Roofline(eqx.Module):
     at 0 and linear far away. Fields broadcast, which is how a fit evaluates many shapes.
     """
 
-    launch: Float[Array, "*shapes"]  # s
-    item: Float[Array, "*shapes"]  # s an item
-    floor: Float[Array, "*shapes"]  # s
-    rate: Float[Array, "*shapes"]  # s an item
-    fixed_energy: Float[Array, "*shapes"]  # J
-    item_energy: Float[Array, "*shapes"]  # J an item
-    static_power: Float[Array, "*shapes"]  # W
-    max_power: Float[Array, "*shapes"]  # W
+    launch: Float[ArrayLike, "*shapes"]  # s
+    item: Float[ArrayLike, "*shapes"]  # s an item
+    floor: Float[ArrayLike, "*shapes"]  # s
+    rate: Float[ArrayLike, "*shapes"]  # s an item
+    fixed_energy: Float[ArrayLike, "*shapes"]  # J
+    item_energy: Float[ArrayLike, "*shapes"]  # J an item
+    static_power: Float[ArrayLike, "*shapes"]  # W
+    max_power: Float[ArrayLike, "*shapes"]  # W
 
     def __call__(self, items: Float[Array, "*batch"]) -> Cost:
         """Latency (s) and energy (J, one GPU) of `items` items."""
-        c = {name: _cast(getattr(self, name), items) for name in self.__annotations__}
+        c = {f.name: _cast(getattr(self, f.name), items) for f in dc.fields(self)}
         bend = smooth_max(c["floor"], c["rate"] * items)
         latency = c["launch"] + c["item"] * items + bend
         free = c["static_power"] * latency + c["fixed_energy"] + c["item_energy"] * items
         return latency, smooth_min(free, c["max_power"] * latency)
 
 
-def _cast(value: Float[Array, "*shapes"], like: Float[Array, "*batch"]) -> Array:
+def _cast(value: Float[ArrayLike, "*shapes"], like: Float[Array, "*batch"]) -> Array:
     # The engine chooses float32 or float64; parameters follow.
     return jnp.asarray(value).astype(jnp.asarray(like).dtype)

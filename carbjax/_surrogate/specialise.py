@@ -1,5 +1,9 @@
 """The cost of an iteration of one model on one GPU type: the compact form."""
 
+import functools as ft
+import operator as op
+from collections.abc import Sequence
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -20,7 +24,7 @@ _ELEMENTWISE_KERNELS_PER_LAYER = 5  # two norms, rotary embedding, cache write, 
 
 
 class SpecialisedCost(AbstractIterationCost):
-    """Latency and energy of an iteration, about 250 flops.
+    """Latency and energy of an iteration, about 350 flops.
 
     `token_operators` depend on `num_tokens` alone, `sequence_operators` on
     `num_sequences`; both are `Roofline`s over all layers, the host and the sampler
@@ -35,11 +39,13 @@ class SpecialisedCost(AbstractIterationCost):
 
     def token_part(self, num_tokens: Float[Array, "*batch"]) -> Cost:
         """GEMMs, norms and all-reduce: latency in s, energy in J of all GPUs."""
-        return self._total([f(num_tokens) for f in self.token_operators.values()])
+        costs = [operator(num_tokens) for operator in self.token_operators.values()]
+        return self._total(costs)
 
     def sequence_part(self, num_sequences: Float[Array, "*batch"]) -> Cost:
         """LM head, sampler and host: latency in s, energy in J of all GPUs."""
-        return self._total([f(num_sequences) for f in self.sequence_operators.values()])
+        operators = self.sequence_operators.values()
+        return self._total([operator(num_sequences) for operator in operators])
 
     def attention_part(
         self,
@@ -62,8 +68,10 @@ class SpecialisedCost(AbstractIterationCost):
         `num_gpus` to its energy, up to rounding. An absent operator has 0 of both.
         """
         f = features
-        costs = {name: op(f.num_tokens) for name, op in self.token_operators.items()}
-        costs |= {name: op(f.num_sequences) for name, op in self.sequence_operators.items()}
+        costs = {k: operator(f.num_tokens) for k, operator in self.token_operators.items()}
+        costs |= {
+            k: operator(f.num_sequences) for k, operator in self.sequence_operators.items()
+        }
         names = ("prefill_attention", "decode_attention", "attention_interaction")
         attention = self.attention(
             f.prefill_pairs, f.prefill_kv, f.decode_tokens, f.decode_kv
@@ -71,9 +79,9 @@ class SpecialisedCost(AbstractIterationCost):
         costs |= dict(zip(names, attention, strict=True))
         return {name: (t, _power(t, e)) for name, (t, e) in costs.items()}
 
-    def _total(self, costs) -> Cost:
-        latency = sum(t for t, _ in costs)
-        return latency, self.num_gpus * sum(e for _, e in costs)
+    def _total(self, costs: Sequence[Cost]) -> Cost:
+        latency, energy = (ft.reduce(op.add, parts) for parts in zip(*costs, strict=True))
+        return latency, self.num_gpus * energy
 
 
 def load_cost(
@@ -166,7 +174,7 @@ def _attention(fit: OperatorFit, model: ModelShape, gpus: int) -> AttentionCost:
     prefill, decode, mixed = fit.prefill, fit.decode, fit.interaction
     first, second = fit.power["prefill_attention"], fit.power["decode_attention"]
     streaming_power = second.work(kv_bytes, pair_flops) / (decode.first * kv_bytes)
-    return AttentionCost(
+    values = dict(
         prefill_launch=layers * prefill.launch,
         prefill_pair=layers * prefill.first * pair_flops,
         prefill_kv=layers * prefill.second * (kv_bytes + query_bytes),
@@ -181,10 +189,14 @@ def _attention(fit: OperatorFit, model: ModelShape, gpus: int) -> AttentionCost:
         decode_power=second.static_power,
         mixed_kv=mixed.per_kv * layers * decode.first * kv_bytes,
         mixed_request=mixed.per_request * layers * decode.second * kv_heads,
-        mixed_power=smooth_min(second.static_power + streaming_power, second.max_power),
+        mixed_power=smooth_min(
+            jnp.asarray(second.static_power + streaming_power),
+            jnp.asarray(second.max_power),
+        ),
         sharpness=mixed.sharpness,
         max_power=second.max_power,
     )
+    return AttentionCost(**{name: jnp.asarray(v) for name, v in values.items()})
 
 
 def _kv_heads(model: ModelShape, gpus: int) -> int:

@@ -60,11 +60,9 @@ def fit_system(name: str, data: pathlib.Path) -> dict:
         errors = errors | serving_errors(fit, seen, "seen")
         errors |= leave_one_model_out(fit_from_record(teacher), runs, limit)
     calibration = {"from": source, **vars(found), "log_sd": _deviations(solution)}
-    return _rounded(
-        record
-        | _calibrated(record, fit)
-        | {"calibration": calibration, "errors": errors, "remarks": _remarks(name)}
-    )
+    found_here = {"calibration": calibration, "errors": errors, "remarks": _remarks(name)}
+    everything = record | _calibrated(record, fit) | found_here
+    return {key: _rounded(value) for key, value in everything.items()}
 
 
 def _deviations(solution) -> list[float]:

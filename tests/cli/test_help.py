@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from carbjax._cli.main import COMMANDS, carbjax
-from carbjax._cli.settings import AttributionSettings, SystemSettings
+from carbjax._settings.sections import AttributionSettings, SystemSettings
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -3,7 +3,7 @@ import pathlib
 
 import pytest
 
-from carbjax._cli.checking import read_config
+from carbjax._settings.checking import read_tables
 
 from .calling import GOOD, call, write
 
@@ -70,4 +70,4 @@ def test_the_shipped_configurations_are_good():
     configs = sorted((pathlib.Path(__file__).parents[2] / "configs").glob("*.toml"))
     assert configs
     for config in configs:
-        assert read_config(str(config)).trace.path
+        assert read_tables(str(config)).trace.path

@@ -20,9 +20,13 @@ def test_the_truth_is_at_no_distance_from_itself(shared_data, monkeypatch, tmp_p
     written = pa_csv.read_csv(csv)
     assert tuple(written.column_names) == distances.Distance._fields
     assert len(written) == len(cj.methods()) * len(distances.LOADS)
-    distance, method = (written[name].to_numpy() for name in ("distance", "method"))
+    distance, replay_distance, method, load = (
+        written[name].to_numpy()
+        for name in ("distance", "replay_distance", "method", "load")
+    )
     assert (distance[method == distances.TRUTH] == 0).all()
-    assert (distance[method != distances.TRUTH] > 0).all()
+    assert (distance[(method != distances.TRUTH) & (load == "at once")] > 0).all()
+    assert (replay_distance[method == "streaming"] < 0.01).all()
     assert all(image.stat().st_size > 0 for image in images)
 
 

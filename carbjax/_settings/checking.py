@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from carbjax._cli.settings import RunSettings
 from carbjax._errors import ConfigError
+from carbjax._settings.sections import RunSettings
 
 _PATHS = (
     ("trace", "path"),
@@ -23,12 +23,15 @@ _PATHS = (
 )
 
 
-def read_config(path: str) -> RunSettings:
+def read_tables(path: str, *, needs_trace: bool = True) -> RunSettings:
     """The settings of a TOML file; paths in it are relative to its folder.
 
+    Without `needs_trace` the table may be missing, as in a file of a system alone.
     Raises `ConfigError`, which names the file, the key and the values allowed.
     """
     content = _toml(path)
+    if not needs_trace:
+        content.setdefault("trace", {"path": ""})
     folder = pathlib.Path(path).parent
     for section, key in _PATHS:
         table = content.get(section)
