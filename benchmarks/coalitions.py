@@ -13,6 +13,7 @@ import os
 import pathlib
 import resource
 import time
+import typing
 
 import equinox as eqx
 import jax
@@ -24,7 +25,7 @@ from rich.table import Table
 jax.config.update("jax_enable_x64", True)
 
 import carbjax as cj  # noqa: E402
-from tests.reference.simulator import Caps, Request, simulate  # noqa: E402
+from tests.reference.simulator import Caps, Policy, Request, simulate  # noqa: E402
 
 _SIZES = (8, 12, 16, 20)
 _SIMULATED = 24  # coalitions that the simulator serves, drawn at random
@@ -68,10 +69,11 @@ def _simulator_rate(workload: cj.Workload, system: cj.System) -> float:
     requests = [Request(float(t), int(p), int(d)) for t, p, d in zip(*columns, strict=True)]
     members = np.random.default_rng(0).random((_SIMULATED, len(requests))) < 0.5
     members[~members.any(axis=1), 0] = True
+    policy = typing.cast(Policy, system.policy)
     start = time.perf_counter()
     for chosen in members:
         coalition = [r for r, here in zip(requests, chosen, strict=True) if here]
-        simulate(coalition, system.policy, caps, cost)
+        simulate(coalition, policy, caps, cost)
     return _SIMULATED / (time.perf_counter() - start)
 
 

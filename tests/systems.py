@@ -14,7 +14,7 @@ from tests.reference import games
 from tests.reference.carbon import Machine
 from tests.reference.workloads import Case, random_machine
 
-EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)  # where float seconds are exact
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)  # where float seconds are exact
 TINY = ModelShape("tiny", 1, 8, 1, 1, 8, 8, 8)
 
 

@@ -38,7 +38,7 @@ class Attribution:
     @property
     def shares(self) -> Float[np.ndarray, " players"]:
         """gCO2e that each player is responsible for."""
-        return self.emissions.total
+        return np.asarray(self.emissions.total)
 
     @property
     def components(self) -> dict[str, Float[np.ndarray, " players"]]:
@@ -48,7 +48,7 @@ class Attribution:
     @property
     def energy_j(self) -> Float[np.ndarray, " players"]:
         """Electricity of the site, in J, that each player is responsible for."""
-        return self.emissions.energy_j
+        return np.asarray(self.emissions.energy_j)
 
     @property
     def unattributed(self) -> float:

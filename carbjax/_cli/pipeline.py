@@ -13,10 +13,10 @@ from carbjax._carbon import Intensity
 from carbjax._cli.progress import Advance
 from carbjax._cli.sample import trace_path
 from carbjax._cli.selection import selected
-from carbjax._settings.sections import OutputSettings, RunSettings, TraceSettings
 from carbjax._errors import ConfigError
 from carbjax._ledger import LEDGER_SUFFIXES, ledger_table, require_writable, write_ledger
 from carbjax._serving.configuration import make_intensity, make_system
+from carbjax._settings.sections import OutputSettings, RunSettings, TraceSettings
 from carbjax._traces import read_trace_report
 from carbjax._workload import Workload
 

@@ -2,8 +2,8 @@
 
 import click
 
-from carbjax._settings.checking import read_tables
 from carbjax._cli.options import json_option, runtime_options
+from carbjax._settings.checking import read_tables
 
 
 @click.command("run")

@@ -5,8 +5,8 @@ import zoneinfo
 
 import numpy as np
 
-from carbjax._settings.sections import Instant, TraceSettings
 from carbjax._errors import ConfigError
+from carbjax._settings.sections import Instant, TraceSettings
 from carbjax._workload import Workload
 
 

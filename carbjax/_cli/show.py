@@ -4,8 +4,8 @@ import json
 
 import click
 
-from carbjax._settings.sections import RunSettings
 from carbjax._runtime import enable_compilation_cache, set_precision
+from carbjax._settings.sections import RunSettings
 
 
 def attribute_and_show(

@@ -1,5 +1,4 @@
 """The system function: scheduler, model and hardware, run event by event."""
 
-from carbjax._serving.serve import Timeline as Timeline
-from carbjax._serving.serve import serve as serve
+from carbjax._serving.serve import Timeline as Timeline, serve as serve
 from carbjax._serving.system import System as System

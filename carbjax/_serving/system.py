@@ -10,10 +10,13 @@ import numpy as np
 from carbjax._carbon.footprint import PROVISIONING, Footprint
 from carbjax._carbon.intensity import Intensity, RelativeIntensity
 from carbjax._errors import ConfigError, WorkloadError
-from carbjax._hardware import Accelerator, ModelShape
-from carbjax._hardware import accelerator as find_accelerator
-from carbjax._hardware import kv_capacity_tokens as capacity_left
-from carbjax._hardware import model as find_model
+from carbjax._hardware import (
+    Accelerator,
+    ModelShape,
+    accelerator as find_accelerator,
+    kv_capacity_tokens as capacity_left,
+    model as find_model,
+)
 from carbjax._serving.policies import POLICIES, Caps
 from carbjax._serving.queue import count_dtype
 from carbjax._surrogate.cost import AbstractIterationCost, Cost

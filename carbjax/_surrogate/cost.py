@@ -60,4 +60,7 @@ class AbstractIterationCost(eqx.Module):
                 f.prefill_pairs, f.prefill_kv, f.decode_tokens, f.decode_kv, f.decode_kv_sq
             ),
         )
-        return sum(t for t, _ in parts), sum(e for _, e in parts)
+        (t, e), *others = parts
+        for latency, energy in others:
+            t, e = t + latency, e + energy
+        return t, e
