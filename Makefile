@@ -12,7 +12,8 @@ STAMP := $(VENV)/.installed
 DATA := $(or $(CARBJAX_DATA),../shared/data)
 TRACE := $(DATA)/azure_llm_2023/AzureLLMInferenceTrace_conv.csv
 GRID := $(DATA)/grid/electricitymaps/US-CAL-CISO_2023_hourly.csv.gz
-PYTEST_FLAGS ?= -n 2
+# A file stays with one worker, which compiles what its tests share once.
+PYTEST_FLAGS ?= -n 2 --dist loadfile
 
 .PHONY: quickstart test lint types bench lock clean install
 .DELETE_ON_ERROR:

@@ -26,7 +26,12 @@ from ._hardware import Accelerator as Accelerator, ModelShape as ModelShape
 from ._ledger import ledger_table as ledger_table, write_ledger as write_ledger
 from ._plots import share_figure as share_figure
 from ._runtime import enable_compilation_cache as enable_compilation_cache
-from ._serving import System as System, Timeline as Timeline, serve as serve
+from ._serving import (
+    ContinuousServing as ContinuousServing,
+    System as System,
+    Timeline as Timeline,
+    serve as serve,
+)
 from ._surrogate import (
     AbstractIterationCost as AbstractIterationCost,
     BatchFeatures as BatchFeatures,

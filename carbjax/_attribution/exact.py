@@ -1,7 +1,7 @@
 """The Shapley value by enumeration of all coalitions, streamed in chunks."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 
 import equinox as eqx
@@ -13,30 +13,26 @@ from jaxtyping import Array, Bool, Float, Int
 from carbjax._carbon.emissions import Emissions
 from carbjax._errors import InputError
 from carbjax._games.base import AbstractGame
-
-Report = Callable[[int, int], None]
-"""Called with (coalitions done, coalitions in all)."""
+from carbjax._progress import is_heard, report
 
 _CHUNK = 4096
 _MOST_COALITIONS = 2**30
 _BLOCK = 2**20  # coalitions that are put in order of size at once
 
 
-def shapley(
-    game: AbstractGame, *, report: Report | None = None
-) -> Float[Array, " players"]:
+def shapley(game: AbstractGame) -> Float[Array, " players"]:
     """Exact Shapley value of each player, gCO2e; the shares sum to v(all) - v(none).
 
     All 2^n coalitions are evaluated in chunks, and the table is never held. Players of
     one kind (equal requests) compress: with kinds of m_1, m_2, ... members only
-    prod(m_k + 1) coalitions differ (DESIGN section 5.2).
+    prod(m_k + 1) coalitions differ (docs/games.md).
 
     Raises `InputError` beyond 2^30 distinct coalitions.
     """
-    return shapley_emissions(game, report=report).total
+    return shapley_emissions(game).total
 
 
-def shapley_emissions(game: AbstractGame, *, report: Report | None = None) -> Emissions:
+def shapley_emissions(game: AbstractGame) -> Emissions:
     """As `shapley`, by component: one pass attributes them all, for it is linear."""
     lattice = Lattice(game.kinds)
     if lattice.num_coalitions > _MOST_COALITIONS:
@@ -50,9 +46,9 @@ def shapley_emissions(game: AbstractGame, *, report: Report | None = None) -> Em
         part = _chunk_shares(game, lattice, jnp.asarray(index))
         total = part if total is None else total + part
         done += int(np.count_nonzero(index >= 0))
-        if report is not None:
+        if is_heard():
             jax.block_until_ready(total)
-            report(done, lattice.num_coalitions)
+            report("coalitions", done, lattice.num_coalitions)
     assert total is not None
     if not np.isfinite(np.asarray(total.total)).all():
         raise InputError(

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from carbjax._attribution.attribution import Attribution, sum_players
-from carbjax._attribution.exact import Report, shapley_emissions
+from carbjax._attribution.exact import shapley_emissions
 from carbjax._attribution.methods import register_method, require
 from carbjax._carbon.emissions import Emissions
 from carbjax._games.base import AbstractGame
@@ -22,7 +22,6 @@ def exact_shapley(
     system: System | None = None,
     timeline: Timeline | None = None,
     key: PRNGKeyArray | None = None,
-    report: Report | None = None,
 ) -> Attribution:
     """The Shapley value: a player's mean marginal contribution over all orders.
 
@@ -32,7 +31,7 @@ def exact_shapley(
     require("shapley", game=game)
     assert game is not None
     whole, nobody = _extremes(game)
-    shares = shapley_emissions(game, report=report)
+    shares = shapley_emissions(game)
     return Attribution("shapley", shares, nobody, whole)
 
 

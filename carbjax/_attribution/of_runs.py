@@ -26,7 +26,7 @@ def streaming(
 ) -> Attribution:
     """Aumann-Shapley prices of each iteration's tokens, its fixed part shared equally.
 
-    DESIGN section 5.3; Aumann and Shapley (1974). A player's requests in one batch are
+    docs/streaming.md; Aumann and Shapley (1974). A player's requests in one batch are
     one participant. Cost: O(I + R). Keeps efficiency (up to a quadrature that closes to
     1e-9), symmetry within a batch, null player, and linearity over iterations.
     """

@@ -1,6 +1,6 @@
 """Streaming attribution: Aumann-Shapley prices of each iteration, as it runs.
 
-DESIGN section 5.3. Cost: O(iterations + requests), a handful of prices a step.
+See docs/streaming.md. Cost: O(iterations + requests), a handful of prices a step.
 """
 
 import equinox as eqx

@@ -1,4 +1,7 @@
-"""From latency and energy to grams: the carbon model of one backend (DESIGN section 4)."""
+"""From latency and energy to grams: the carbon model of one backend.
+
+See docs/semantics.md.
+"""
 
 import equinox as eqx
 from jaxtyping import Array, Float

@@ -4,7 +4,16 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from carbjax._progress import listening
 
 Advance = Callable[[str], None]
 
@@ -17,6 +26,7 @@ def progress(num_stages: int) -> Iterator[Advance]:
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
+        MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
     bar = Progress(
@@ -24,4 +34,14 @@ def progress(num_stages: int) -> Iterator[Advance]:
     )
     with bar:
         task = bar.add_task("Starting", total=num_stages + 1)
-        yield lambda stage: bar.update(task, description=stage, advance=1)
+        detail = bar.add_task("", total=None, visible=False)
+
+        def advance(stage: str) -> None:
+            bar.update(detail, visible=False)
+            bar.update(task, description=stage, advance=1)
+
+        def count(what: str, done: int, total: int) -> None:
+            bar.update(detail, description=what, completed=done, total=total, visible=True)
+
+        with listening(count) if console.is_terminal else contextlib.nullcontext():
+            yield advance

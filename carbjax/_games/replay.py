@@ -22,7 +22,7 @@ class ReplayGame(AbstractGame):
     """v(S) = v(empty) + sum over iterations of c_j(tokens that S brings to iteration j).
 
     c_j is what iteration j emits, at the mean intensity of when it really ran, and is 0
-    where nobody of S takes part (DESIGN section 5.3). A sum over iterations, so linear
+    where nobody of S takes part (docs/streaming.md). A sum over iterations, so linear
     methods treat it iteration by iteration.
     """
 

@@ -29,7 +29,7 @@ class ServingGame(AbstractGame):
     With `always_on` provisioning the window is fixed: from the first request's arrival
     to the end of the grand coalition's run, or `window_s` = (start, end) on the
     arrivals' clock. What the machine emits over it with nobody served is v of the empty
-    coalition (DESIGN section 4).
+    coalition (docs/semantics.md).
     """
 
     arrival: Float[Array, " requests"]

@@ -26,6 +26,8 @@ _COLOURS = {
 _MAX_BARS = 20
 _MILLIGRAMS_PER_GRAM = 1e3
 
+_NEGLIGIBLE = 1e-9  # of the total: rounding
+
 
 def share_figure(attribution: Attribution, workload: Workload) -> Figure:
     """Bars of the largest shares by component, gCO2e (or mg).
@@ -81,9 +83,13 @@ def _caption(attribution: Attribution, workload: Workload, top: np.ndarray) -> s
         f"{workload.num_players} {kind}, {attribution.total:.4g} gCO$_2$e, "
         f"method {attribution.method}"
     ]
-    left_out = [f"unattributed {attribution.unattributed:.3g} g"]
+    left_out = []
+    if abs(attribution.unattributed) > _NEGLIGIBLE * abs(attribution.total):
+        left_out.append(f"unattributed {attribution.unattributed:.3g} g")
     if len(top) < workload.num_players:
         others = attribution.shares.sum() - attribution.shares[top].sum()
         count = workload.num_players - len(top)
         left_out.insert(0, f"{count} others {others:.3g} g")
-    return "\n".join([*lines, f"not drawn: {', '.join(left_out)}"])
+    if left_out:
+        lines.append(f"not drawn: {', '.join(left_out)}")
+    return "\n".join(lines)

@@ -1,9 +1,9 @@
 """The serving engine: one step is all iterations up to the next event.
 
-DESIGN section 3. Between two events (an admission, a chunk, the end of a prompt, a last
-token, an arrival that can be admitted, a change of intensity) a decode batch is constant
-and its contexts grow by one token an iteration, so three evaluations of the cost give
-the step's sums. A step that would run past an event is proposed again, shorter.
+See docs/semantics.md. Between two events (an admission, a chunk, the end of a prompt, a
+last token, an arrival that can be admitted, a change of intensity) a decode batch is
+constant and its contexts grow by one token an iteration, so three evaluations of the cost
+give the step's sums. A step that would run past an event is proposed again, shorter.
 """
 
 import equinox as eqx

@@ -1,6 +1,6 @@
 """Which requests the next iteration serves: one function a policy.
 
-DESIGN section 3. First come, first served: a blocked request blocks all behind it.
+See docs/semantics.md. First come, first served: a blocked request blocks all behind it.
 """
 
 from collections.abc import Callable

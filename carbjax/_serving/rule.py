@@ -12,7 +12,7 @@ def discrete_gauss(
     The Gauss rule of the discrete sum over m = `num_iterations`: exact for
     polynomials of degree five, and for any f when m is 1, 2 or 3. For real m it
     continues the sums of polynomials of degree three, so that it can be
-    differentiated by m (DESIGN section 3).
+    differentiated by m (docs/semantics.md).
     """
     m = num_iterations
     centre = (m - 1) / 2

@@ -25,6 +25,7 @@ from carbjax._surrogate.specialise import load_cost
 from carbjax._units import INT32_MAX
 from carbjax._workload import Workload
 
+_LONG_SERIES = 64  # intervals; a shorter one is quick to search as it is
 _CAPS = ("max_num_seqs", "max_num_batched_tokens", "kv_capacity_tokens")
 
 
@@ -38,7 +39,7 @@ class System(eqx.Module):
     - `max_num_seqs`, `max_num_batched_tokens`, `kv_capacity_tokens`: the scheduler's caps.
     - `carbon_intensity`: of the electricity, g/kWh, a constant or a series.
     - `pue`: power usage effectiveness of the site, at least 1.
-    - `provisioning`: "always_on" or "on_demand" (DESIGN section 4).
+    - `provisioning`: "always_on" or "on_demand" (docs/semantics.md).
 
     Raises `ConfigError` naming the setting that cannot be used.
     """
@@ -161,7 +162,7 @@ class System(eqx.Module):
                 "`arrival_s = 0`, or a constant intensity.",
             )
         series = self.carbon_intensity
-        if until_s is not None:
+        if until_s is not None and len(series.values) > _LONG_SERIES:
             start, until = (
                 workload.epoch + dt.timedelta(seconds=s) for s in (zero_s - 1, until_s + 1)
             )

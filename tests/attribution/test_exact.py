@@ -10,6 +10,7 @@ from carbjax._attribution.methods import find_method
 from carbjax._carbon.emissions import Emissions
 from carbjax._games.base import AbstractGame
 from carbjax._games.table import TableGame
+from carbjax._progress import listening
 from tests.reference.shapley import shapley_by_orders
 
 
@@ -91,5 +92,6 @@ def test_two_identical_requests_of_the_paper():
 
 def test_chunks_report_their_progress():
     seen = []
-    shapley(TableGame(np.arange(2.0**13)), report=lambda *done: seen.append(done))
-    assert seen == [(4096, 8192), (8192, 8192)]
+    with listening(lambda *done: seen.append(done)):
+        shapley(TableGame(np.arange(2.0**13)))
+    assert seen == [("coalitions", 4096, 8192), ("coalitions", 8192, 8192)]

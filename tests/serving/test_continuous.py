@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import carbjax as cj
 from carbjax._serving.arrange import arrange
 from carbjax._serving.engine import has_work
 from carbjax._serving.observers import TotalsObserver
@@ -120,3 +121,36 @@ def test_a_request_that_never_fits_ends_the_run_without_a_number():
     queue = _queue(tokens.at[:, 0].set(5), arrival)
     progress, _ = eqx.filter_jit(run)(queue, caps, (TotalsObserver(footprint),))
     assert jnp.isnan(progress.time)
+
+
+def test_prices_of_tokens_come_by_differentiation():
+    """The public door: what one more token of each prompt and answer emits."""
+    workload = cj.Workload([0.3, 0.0, 0.1], [800, 500, 300], [40, 60, 20])
+    system = cj.System.load()
+    serving = cj.ContinuousServing(workload, system)
+    prefill, decode = (
+        jnp.asarray(t, float)
+        for t in (workload.num_prefill_tokens, workload.num_decode_tokens)
+    )
+    emitted = eqx.filter_jit(lambda p, d: serving(p, d).total)
+    assert emitted(prefill, decode) == pytest.approx(
+        cj.serve(workload, system).carbon_g, rel=1e-3
+    )
+    prices = jax.grad(emitted, argnums=(0, 1))(prefill, decode)
+    for price in prices:
+        assert jnp.all(price > 0)
+    step = 1e-4 * jnp.eye(3)[0]
+    slope = (emitted(prefill + step, decode) - emitted(prefill - step, decode)) / 2e-4
+    assert prices[0][0] == pytest.approx(float(slope), rel=1e-4)
+
+
+def test_more_steps_than_allowed_are_not_a_number():
+    workload = cj.Workload([0.0], [10], [2])
+    serving = cj.ContinuousServing(workload, cj.System.load(max_num_batched_tokens=8))
+    assert jnp.isnan(serving(jnp.array([1000.0]), jnp.array([2.0])).total)
+
+
+def test_null_players_are_refused():
+    workload = cj.Workload([0.0, 1.0], [10, 0], [2, 0])
+    with pytest.raises(cj.WorkloadError, match="request 1"):
+        cj.ContinuousServing(workload, cj.System.load())
