@@ -4,7 +4,8 @@ import datetime as dt
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import ArrayLike, Bool, Float, Int
+from jaxtyping import Bool, Float, Int
+from numpy.typing import ArrayLike
 
 from carbjax._errors import WorkloadError
 from carbjax._units import INT32_MAX

@@ -98,11 +98,13 @@ class Lattice(eqx.Module):
         Within a block the smallest coalitions come first: those of a chunk advance in
         lockstep, and take about as many steps where they are about as large.
         """
-        radix = np.asarray(self.members) + 1
-        low = int(np.searchsorted(np.cumprod(radix), _BLOCK, side="right"))
-        block = math.prod(radix[:low].tolist())
-        digits = np.unravel_index(np.arange(block), radix[:low][::-1]) if low else ()
-        size = sum(digits, start=np.zeros(block, int))
+        radix = (np.asarray(self.members) + 1).tolist()
+        size = np.zeros(1, np.int16)
+        for base in radix:
+            if len(size) * base > _BLOCK:
+                break
+            size = np.add.outer(np.arange(base, dtype=np.int16), size).ravel()
+        block = len(size)
         order = np.argsort(size, kind="stable")
         chunk = min(_CHUNK, self.num_coalitions)
         for start in range(0, self.num_coalitions, block):

@@ -5,6 +5,7 @@ import datetime as dt
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+import numpy.typing as npt
 from jaxtyping import Array, ArrayLike, Float
 
 from carbjax._errors import IntensityError
@@ -121,8 +122,8 @@ class Intensity(eqx.Module):
 
     def __init__(
         self,
-        edges_s: ArrayLike,
-        values: ArrayLike,
+        edges_s: npt.ArrayLike,
+        values: npt.ArrayLike,
         *,
         name: str = "",
         kind: str = "lca",

@@ -3,7 +3,8 @@
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Bool, Float
+from jaxtyping import Array, Bool, Float
+from numpy.typing import ArrayLike
 
 from carbjax._carbon.emissions import Emissions
 from carbjax._errors import InputError
