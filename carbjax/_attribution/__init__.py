@@ -1,9 +1,13 @@
 """Attribution methods. Importing this registers carbjax's own."""
 
 from carbjax._attribution import (
+    demand as demand,
+    energy_per_token as energy_per_token,
     of_games as of_games,
     of_runs as of_runs,
     proportional as proportional,
+    standalone as standalone,
+    utilization as utilization,
 )
 from carbjax._attribution.attribute import attribute as attribute
 from carbjax._attribution.attribution import Attribution as Attribution

@@ -28,12 +28,20 @@ def _judge_game(served):
     return lambda coalition: games.reschedule_value(served, coalition)
 
 
+# Of the one layer of tests.systems.TINY: projections 8 x (1 + 1 + 1 + 1) x 8, gated
+# feed-forward 3 x 8 x 8; a head of 8 x 8; 2 products of 8 numbers a pair.
+TINY_FLOP = shares.Flop(token=2 * (256 + 192), row=2 * 64, pair=2 * 2 * 8)
+
 JUDGES = {
     "shapley": lambda s, n: shapley_by_subsets(_judge_game(s), n),
     "leave_one_out": lambda s, n: leave_one_out(_judge_game(s), n),
     "tokens": lambda s, n: shares.token_shares(s, 1, 1),
     "tokens_priced": lambda s, n: shares.token_shares(s, 1, 4),
     "time": lambda s, n: shares.time_shares(s),
+    "energy_per_token": lambda s, n: shares.energy_per_token_shares(s),
+    "standalone": lambda s, n: shares.standalone_shares(s),
+    "utilization": lambda s, n: shares.utilization_shares(s, TINY_FLOP),
+    "demand": lambda s, n: shares.demand_shares(s),
     "iteration_equal": lambda s, n: shares.iteration_equal_shares(s),
     "iteration_tokens": lambda s, n: shares.iteration_token_shares(s),
     "streaming": lambda s, n: streaming.streaming_shares(s),

@@ -1,0 +1,60 @@
+"""Shares in proportion to what each player would emit if served alone."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, PRNGKeyArray
+
+from carbjax._attribution.attribution import Attribution
+from carbjax._attribution.methods import register_method, require
+from carbjax._carbon.emissions import Emissions
+from carbjax._errors import InputError
+from carbjax._games.base import AbstractGame
+from carbjax._serving.serve import Timeline
+from carbjax._serving.system import System
+from carbjax._workload import Workload
+
+
+def standalone(
+    game: AbstractGame | None,
+    *,
+    workload: Workload | None = None,
+    system: System | None = None,
+    timeline: Timeline | None = None,
+    key: PRNGKeyArray | None = None,
+) -> Attribution:
+    """v(all) - v(none) in proportion to `v({i}) - v(none)`, every component alike.
+
+    Source: proportional rules of cost sharing, as in Moriarity (1975), "Another approach
+    to allocating joint costs". Cost: C + 2 values of v. Keeps efficiency, equal pay for
+    players that are equal alone, and null player; not linearity. What players save by
+    sharing goes to each in the same proportion, whoever brought it about.
+
+    Raises `InputError` where what players emit alone adds up to nothing.
+    """
+    require("standalone", game=game)
+    assert game is not None
+    num_players = game.num_players
+    alone = jnp.eye(num_players, dtype=bool)
+    both = jnp.stack([jnp.ones(num_players, bool), jnp.zeros(num_players, bool)])
+    values = _values(game, jnp.concatenate([both, alone]))
+    whole, nobody = (jax.tree.map(lambda x: x[i], values) for i in range(2))
+    weights = np.asarray(values.total[2:] - nobody.total)
+    if not abs(weights.sum()) > 0:
+        raise InputError(
+            "method 'standalone' has nothing to go by: what the players emit alone adds "
+            "up to 0.",
+            hint="Use another method, such as `method='shapley'`.",
+        )
+    part = weights / weights.sum()
+    shares = jax.tree.map(lambda x: float(x) * part, whole - nobody)
+    return Attribution("standalone", shares, nobody, whole)
+
+
+@eqx.filter_jit
+def _values(game: AbstractGame, coalitions: Bool[Array, "coalitions players"]) -> Emissions:
+    return jax.vmap(game.components)(coalitions)
+
+
+register_method("standalone", standalone)
