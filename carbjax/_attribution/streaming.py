@@ -11,7 +11,8 @@ from jaxtyping import Array, Bool, Float
 from carbjax._attribution.prices import Prices, average_prices
 from carbjax._carbon.emissions import Emissions
 from carbjax._carbon.footprint import Footprint
-from carbjax._serving.engine import Batch, Step
+from carbjax._serving.batch import Batch
+from carbjax._serving.engine import Step
 from carbjax._serving.observers import AbstractObserver, Account
 from carbjax._surrogate.cost import AbstractIterationCost
 from carbjax._units import JOULES_PER_KWH

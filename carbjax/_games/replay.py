@@ -9,7 +9,8 @@ from carbjax._carbon.emissions import Emissions
 from carbjax._carbon.footprint import Footprint
 from carbjax._games.base import AbstractGame
 from carbjax._serving.arrange import arrange
-from carbjax._serving.engine import Step, measure
+from carbjax._serving.batch import measure
+from carbjax._serving.engine import Step
 from carbjax._serving.observers import step_emissions
 from carbjax._serving.serve import make_server, record_steps, require_end, run_workload
 from carbjax._serving.steps import Steps

@@ -12,14 +12,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Num
 
 from carbjax._carbon.intensity import RelativeIntensity
+from carbjax._serving.batch import Batch, Measured, measure
+from carbjax._serving.events import fit_real, fit_whole
 from carbjax._serving.policies import POLICIES, Boundary, Caps, Plan
 from carbjax._serving.queue import Queue, is_continuous
-from carbjax._serving.rule import discrete_gauss, iterations_within
 from carbjax._surrogate.cost import AbstractIterationCost
-from carbjax._surrogate.features import BatchFeatures
 
-_LATENCY_DOUBT = 1e-3  # of one iteration: error of the interpolated last latency
-_SNAP = 1e-9  # relative: a real-valued step this close to an event has reached it
+_ROUNDING = 1e-9  # relative, of sums of real tokens
 
 
 class Server(eqx.Module):
@@ -42,51 +41,6 @@ class Progress(eqx.Module):
     reservation_admitted: Num[Array, ""]
     need_admitted: Num[Array, ""]
     longest: Float[Array, ""]  # iterations that the next proposal may have
-
-
-class Batch(eqx.Module):
-    """Who takes part in an iteration, and with how many tokens."""
-
-    prefilling: Bool[Array, " slots"]
-    chunk: Float[Array, " slots"]  # prompt tokens read
-    cached: Float[Array, " slots"]  # prompt tokens read before
-    ends_prompt: Bool[Array, " slots"]
-    decoding: Bool[Array, " slots"]
-    context: Float[Array, " slots"]  # tokens that a decode reads
-
-    @property
-    def is_run(self) -> Bool[Array, ""]:
-        """Decodes alone, so that several iterations can make a step."""
-        return ~jnp.any(self.prefilling)
-
-    @property
-    def has_both_phases(self) -> Bool[Array, ""]:
-        return jnp.any(self.prefilling) & jnp.any(self.decoding)
-
-    def restrict(self, who: Bool[Array, " slots"]) -> "Batch":
-        """The batch of these requests alone."""
-        return Batch(
-            prefilling=self.prefilling & who,
-            chunk=jnp.where(who, self.chunk, 0.0),
-            cached=self.cached,
-            ends_prompt=self.ends_prompt & who,
-            decoding=self.decoding & who,
-            context=self.context,
-        )
-
-
-class Measured(eqx.Module):
-    """Batch features and costs at the nodes of the sum over a step's iterations.
-
-    See `rule.discrete_gauss`. A step with prefill chunks is one iteration: its outer
-    nodes have no weight, and hold the chunks alone and the decodes alone.
-    """
-
-    nodes: Float[Array, "3"]
-    weights: Float[Array, "3"]
-    features: BatchFeatures  # "3"
-    latency: Float[Array, "3"]  # s
-    energy: Float[Array, "3"]  # J
 
 
 class Step(eqx.Module):
@@ -159,11 +113,11 @@ def advance(queue: Queue, progress: Progress, server: Server) -> tuple[Progress,
     change_gap = server.intensity.next_change(time) - time
     if is_continuous(queue):
         gap = jnp.minimum(arrival_gap, change_gap)
-        iterations, fits, longest = _fit_real(iterations, gap, batch, server.cost)
+        iterations, fits, longest = fit_real(iterations, gap, batch, server.cost)
     measured = measure(iterations, batch, server.cost)
     duration = jnp.sum(measured.weights * measured.latency)
     if not is_continuous(queue):
-        fits, longest = _fit_whole(
+        fits, longest = fit_whole(
             iterations, measured.latency, duration, arrival_gap, change_gap
         )
     work = has_work(queue, progress)
@@ -194,7 +148,7 @@ def _caps(queue: Queue, caps: Caps) -> Caps:
     if not is_continuous(queue):
         return as_counts
     # Sums of real tokens round: a request that fills the cache exactly must still fit.
-    roomy = as_counts.kv_capacity_tokens * (1 + _SNAP)
+    roomy = as_counts.kv_capacity_tokens * (1 + _ROUNDING)
     return eqx.tree_at(lambda c: c.kv_capacity_tokens, as_counts, roomy)
 
 
@@ -243,111 +197,6 @@ def _arrival_gap(queue: Queue, boundary: Boundary, plan: Plan) -> Float[Array, "
     joins = jnp.any(head & boundary.has_seat) & plan.open
     arrival = jnp.min(jnp.where(head, queue.arrival, jnp.inf))
     return jnp.where(joins, arrival, jnp.inf)
-
-
-def _fit_whole(
-    iterations: Float[Array, ""],
-    latency: Float[Array, "3"],
-    duration: Float[Array, ""],
-    arrival_gap: Float[Array, ""],
-    change_gap: Float[Array, ""],
-) -> tuple[Bool[Array, ""], Float[Array, ""]]:
-    """Whether a run of whole iterations stops where it must, else a shorter length.
-
-    The last iteration begins before the arrival; a run ends before the intensity
-    changes, unless it is one iteration. In doubt the run is cut short, which is never
-    wrong: the next step goes on from there.
-    """
-    last = latency[2]
-    doubt = jnp.where(iterations > 3, _LATENCY_DOUBT * last, 0.0)
-    begins_late = duration - last >= arrival_gap - doubt
-    crosses = duration > change_gap
-    fits = (iterations <= 1) | ~(begins_late | crosses)
-    until_arrival = jnp.ceil(iterations_within(arrival_gap, iterations, latency))
-    until_change = jnp.floor(iterations_within(change_gap, iterations, latency))
-    shorter = jnp.minimum(jnp.minimum(until_arrival, until_change), iterations - 1)
-    return fits, jnp.maximum(shorter, 1.0)
-
-
-def _fit_real(
-    iterations: Float[Array, ""],
-    gap: Float[Array, ""],
-    batch: Batch,
-    cost: AbstractIterationCost,
-) -> tuple[Float[Array, ""], Bool[Array, ""], Float[Array, ""]]:
-    """Real iterations of a run that may end at an event, and as `_fit_whole`.
-
-    Newton's method across proposals finds how many iterations fit. A run that reaches
-    the event gets the derivative of the implicit function: how many fit depends on
-    their latency.
-    """
-
-    def duration(m):
-        measured = measure(m, batch, cost)
-        return jnp.sum(measured.weights * measured.latency), measured.latency
-
-    fixed = jax.lax.stop_gradient(iterations)
-    (value, latency), (rate, _) = jax.jvp(duration, (fixed,), (jnp.ones_like(fixed),))
-    ahead = jnp.isfinite(gap)
-    gap = jnp.where(ahead, gap, 0.0)
-    reached = batch.is_run & ahead & (jnp.abs(value - gap) <= _SNAP * (gap + rate))
-    missing = jnp.where(reached, gap - value, 0.0)
-    at_event = fixed + missing / jax.lax.stop_gradient(rate)
-    shorter = jax.lax.stop_gradient(iterations_within(gap, fixed, latency))
-    return (
-        jnp.where(reached, at_event, iterations),
-        reached | ~ahead | (value <= gap),
-        shorter,
-    )
-
-
-def _run_features(batch: Batch, nodes: Float[Array, "3"]) -> BatchFeatures:
-    """Features of the decodes alone, at the nodes along a run."""
-    decoding, context = batch.decoding, batch.context
-    num = jnp.sum(decoding, dtype=context.dtype)
-    kv = jnp.sum(jnp.where(decoding, context, 0.0))
-    kv_sq = jnp.sum(jnp.where(decoding, context**2, 0.0))
-    count = jnp.broadcast_to(num, nodes.shape)
-    zero = jnp.zeros_like(nodes)
-    return BatchFeatures(
-        num_tokens=count,
-        num_sequences=count,
-        prefill_pairs=zero,
-        prefill_kv=zero,
-        decode_tokens=count,
-        decode_kv=kv + nodes * num,
-        decode_kv_sq=kv_sq + 2 * nodes * kv + nodes**2 * num,
-    )
-
-
-def _chunk_features(batch: Batch) -> BatchFeatures:
-    """Features of the prefill chunks alone."""
-    chunk, cached = batch.chunk, batch.cached
-    zero = jnp.zeros((), chunk.dtype)
-    return BatchFeatures(
-        num_tokens=jnp.sum(chunk),
-        num_sequences=jnp.sum(batch.ends_prompt, dtype=chunk.dtype),
-        prefill_pairs=jnp.sum(chunk * cached + chunk * (chunk + 1) / 2),
-        prefill_kv=jnp.sum(jnp.where(batch.prefilling, cached + chunk, 0.0)),
-        decode_tokens=zero,
-        decode_kv=zero,
-        decode_kv_sq=zero,
-    )
-
-
-def measure(
-    iterations: Float[Array, ""], batch: Batch, cost: AbstractIterationCost
-) -> Measured:
-    """Features and costs at the nodes of a step."""
-    nodes, weights = discrete_gauss(iterations)
-    # With chunks it is one iteration of weights (0, 1, 0): chunks, all, decodes.
-    chunks = jnp.where(batch.is_run, 0.0, jnp.array([1.0, 1.0, 0.0], nodes.dtype))
-    decodes = jnp.where(batch.is_run, 1.0, jnp.array([0.0, 1.0, 1.0], nodes.dtype))
-    nodes = jnp.where(batch.is_run, nodes, 0.0)
-    run = _run_features(batch, nodes).scale(decodes)
-    features = _chunk_features(batch).scale(chunks) + run
-    latency, energy = cost(features)
-    return Measured(nodes, weights, features, latency, energy)
 
 
 def _commit(

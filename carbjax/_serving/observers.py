@@ -9,7 +9,8 @@ from jaxtyping import Array, Bool, Float
 
 from carbjax._carbon.emissions import Emissions
 from carbjax._carbon.footprint import Footprint
-from carbjax._serving.engine import Batch, Measured, Step
+from carbjax._serving.batch import Batch, Measured
+from carbjax._serving.engine import Step
 from carbjax._units import JOULES_PER_KWH
 
 

@@ -3,27 +3,24 @@
 import pathlib
 
 import numpy as np
+from jaxtyping import Float
 
-from carbjax._surrogate import (
-    fit as f,
-    read_aiconfigurator as aic,
-    read_llmservingsim as lss,
-)
+from carbjax._surrogate import fit as f, read_aiconfigurator as aic, rtx_profile
 from carbjax._surrogate.operators import Interaction
-from carbjax._surrogate.profile import Profile
+from carbjax._surrogate.profile import Profile, concatenate
+from carbjax._surrogate.rtx_profile import RTX
 
-MIXED_SHARPNESS = 30.0
+CARRIED_SHARPNESS = 30.0
+MIXED_SHARPNESS = {RTX.name: 300.0}  # where it was measured; lower where it is carried to
 HEAD_DIM = 128
 LONGEST_CONTEXT = 32768
 LARGEST_MESSAGE = 2.7e8  # bytes: 8192 tokens of the widest model
 ALL_REDUCE_DEGREES = (2, 4, 8)
 
 _FP8_DTYPE = {"h100-sxm": "fp8"}  # elsewhere there is only a slower block-scaled kernel
-_FP8_TENSOR_CORES = ("h100-sxm", "h200-sxm", "b200-sxm")
+_FP8_TENSOR_CORES = ("h100-sxm", "h200-sxm", "b200-sxm", RTX.name)
 ALL_REDUCE_FROM = {"b200-sxm": ("h200-sxm", 0.5)}  # twice the link bandwidth
-
-_RTX_BANDWIDTH, _RTX_FLOPS = 1.792e12, 467.8e12
-_RTX_FOLDER = "llmservingsim/rtxpro6000_llama31_8b_tp1"
+NO_ALL_REDUCE = (RTX.name,)
 
 
 def fit_operators(gpu: f.GpuFacts, data: pathlib.Path) -> tuple[dict, dict]:
@@ -59,7 +56,7 @@ def _latency_tasks(gpu: f.GpuFacts, data: pathlib.Path) -> dict:
     return tasks | {
         "prefill_attention": (
             prefill,
-            f.held_out_lines(prefill.prefill_pairs / prefill.prefill_kv),
+            f.held_out_lines(prompt_lengths(gpu, prefill)),
             f.fit_prefill,
             f.prefill_latency,
         ),
@@ -72,13 +69,25 @@ def _latency_tasks(gpu: f.GpuFacts, data: pathlib.Path) -> dict:
     }
 
 
+def prompt_lengths(gpu: f.GpuFacts, prefill: Profile) -> Float[np.ndarray, " rows"]:
+    """What grows with the prompt of each row, or with its chunk where some is cached."""
+    if gpu.name == RTX.name:
+        return prefill.num_tokens
+    return prefill.prefill_pairs / prefill.prefill_kv
+
+
 def gemms(gpu: f.GpuFacts, data: pathlib.Path, dtype: str = "bfloat16") -> Profile:
+    """GEMM rows that count, of every shape."""
+    if gpu.name == RTX.name:
+        return concatenate(*rtx_profile.gemms(data))
     path = _folder(gpu.name, data) / "gemm.csv.gz"
     return f.usable_gemms(aic.read_gemm(path, dtype), gpu)
 
 
 def attention_profiles(gpu: f.GpuFacts, data: pathlib.Path) -> tuple[Profile, Profile]:
     """Prefill and decode rows of the head counts and contexts that models have."""
+    if gpu.name == RTX.name:
+        return rtx_profile.attention(data)[:2]
     folder = _folder(gpu.name, data)
     prefill = aic.read_context_attention(folder / "context_attention.csv.gz")
     decode = aic.read_generation_attention(folder / "generation_attention.csv.gz")
@@ -98,6 +107,8 @@ def _folder(name: str, data: pathlib.Path) -> pathlib.Path:
 
 
 def _fit_all_reduce(gpu: f.GpuFacts, data: pathlib.Path) -> tuple[dict, dict]:
+    if gpu.name in NO_ALL_REDUCE:
+        return {}, {}
     source, byte_factor = ALL_REDUCE_FROM.get(gpu.name, (gpu.name, 1.0))
     profile = aic.read_all_reduce(_folder(source, data) / "custom_allreduce.csv")
     profile = profile.select(profile.message_bytes <= LARGEST_MESSAGE)
@@ -118,58 +129,50 @@ def _fit_all_reduce(gpu: f.GpuFacts, data: pathlib.Path) -> tuple[dict, dict]:
     return parameters, ({} if byte_factor != 1.0 else errors)
 
 
-def fit_shared(data: pathlib.Path) -> tuple[dict, dict]:
-    """What only the RTX PRO 6000 profile holds: the interaction, and elementwise kernels.
-
-    Returned dimensionless: multiples of decode time, and a share of peak bandwidth.
-    """
-    rtx = f.GpuFacts("rtx-pro-6000", _RTX_BANDWIDTH, _RTX_FLOPS, 128e6, 600.0)
-    rows = lss.read_mixed_attention(
-        data / _RTX_FOLDER / "attention.csv", num_heads=32, num_kv_heads=8, head_dim=128
-    )
-    has_prefill, has_decode = rows.prefill_kv > 0, rows.decode_kv > 0
-    alone = rows.select(has_prefill & ~has_decode)
-    prefill = f.fit_prefill(alone, rtx, np.ones(len(alone), dtype=bool))
-    alone = rows.select(has_decode & ~has_prefill)
-    decode = f.fit_decode(alone, rtx, np.ones(len(alone), dtype=bool))
-    both = rows.select(has_prefill & has_decode)
+def fit_mixed(data: pathlib.Path, sharpness: float) -> tuple[dict, dict]:
+    """The interaction of prefill and decode in one kernel, in multiples of decode time."""
+    prefill_rows, decode_rows, both = rtx_profile.attention(data)
+    prefill = f.fit_prefill(prefill_rows, RTX, np.ones(len(prefill_rows), dtype=bool))
+    decode = f.fit_decode(decode_rows, RTX, np.ones(len(decode_rows), dtype=bool))
     held_out = f.held_out_lines(both.decode_kv / both.decode_tokens)
-    trial = f.fit_interaction(both, prefill, decode, MIXED_SHARPNESS, ~held_out)
-    predicted = np.asarray(f.mixed_latency(prefill, decode, trial, both))
-    additive = np.asarray(
-        f.mixed_latency(prefill, decode, Interaction(0.0, 0.0, 1.0), both)
-    )
-    every = np.ones(len(both), dtype=bool)
-    found = f.fit_interaction(both, prefill, decode, MIXED_SHARPNESS, every)
-    streaming, streaming_errors = _fit_elementwise(data)
-    parameters = {"interaction": dict(vars(found)), "elementwise": streaming}
-    measured = both.latency_s
-    return parameters, streaming_errors | {
-        "mixed attention latency (rtx-pro-6000)": f.errors(
-            predicted[held_out], measured[held_out]
-        ),
-        "mixed attention latency if additive (rtx-pro-6000)": f.errors(
-            additive[held_out], measured[held_out]
+
+    def fitted(train) -> Interaction:
+        return f.fit_interaction(both, prefill, decode, sharpness, train)
+
+    def errors_of(mixed: Interaction) -> dict:
+        predicted = np.asarray(f.mixed_latency(prefill, decode, mixed, both))
+        return f.errors(predicted[held_out], both.latency_s[held_out])
+
+    errors = {
+        "mixed attention latency (rtx-pro-6000)": errors_of(fitted(~held_out)),
+        "mixed attention latency if additive (rtx-pro-6000)": errors_of(
+            Interaction(0.0, 0.0, 1.0)
         ),
     }
+    return dict(vars(fitted(np.ones(len(both), dtype=bool)))), errors
 
 
-def _fit_elementwise(data: pathlib.Path) -> tuple[dict, dict]:
-    hidden, columns, heads, kv_heads, width = 4096, 14336, 32, 8, 128
-    rows = lss.read_elementwise(
-        data / _RTX_FOLDER / "dense.csv",
-        {
-            "layernorm": 2.0 * 4 * hidden,
-            "act_fn": 2.0 * 3 * columns,
-            "rotary_emb": 2.0 * 2 * (heads + kv_heads) * width,
-        },
-    )
+def fit_elementwise(data: pathlib.Path) -> tuple[dict, dict]:
+    """Launch of an elementwise kernel, and its share of the peak bandwidth."""
+    rows = rtx_profile.elementwise(data)
     held_out = f.held_out_lines(rows.num_tokens)
-    trial = f.fit_streaming(rows, 2e-6, _RTX_BANDWIDTH, ~held_out)
+    bandwidth = RTX.memory_bandwidth
+    trial = f.fit_streaming(rows, 2e-6, bandwidth, ~held_out)
     predicted = trial.launch + trial.byte * rows.message_bytes
-    found = f.fit_streaming(rows, 2e-6, _RTX_BANDWIDTH, np.ones(len(rows), dtype=bool))
-    share = 1 / (found.byte * _RTX_BANDWIDTH)
+    found = f.fit_streaming(rows, 2e-6, bandwidth, np.ones(len(rows), dtype=bool))
+    share = 1 / (found.byte * bandwidth)
     error = f.errors(predicted[held_out], rows.latency_s[held_out])
     return {"launch": found.launch, "bandwidth_share": share}, {
         "elementwise latency (rtx-pro-6000)": error
     }
+
+
+def fit_sampler(data: pathlib.Path) -> tuple[float, dict]:
+    """Seconds a logit on the RTX PRO 6000. The launch is left to the host's base time."""
+    rows = rtx_profile.sampler(data)
+    held_out = f.held_out_lines(rows.num_tokens)
+    trial = f.fit_streaming(rows, 2e-5, 2e11, ~held_out)
+    predicted = trial.launch + trial.byte * rows.message_bytes
+    found = f.fit_streaming(rows, 2e-5, 2e11, np.ones(len(rows), dtype=bool))
+    error = f.errors(predicted[held_out], rows.latency_s[held_out])
+    return found.byte, {"sampler latency": error}

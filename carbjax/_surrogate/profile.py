@@ -114,3 +114,13 @@ class Profile:
     def decode_rows(self) -> Float[np.ndarray, " rows"]:
         """Requests times key-value heads: the independent pieces of work."""
         return self.num_kv_heads * self.decode_tokens
+
+
+def concatenate(*profiles: Profile) -> Profile:
+    """The rows of several profiles of one operator."""
+    columns = {
+        f.name: np.concatenate([getattr(p, f.name) for p in profiles])
+        for f in dc.fields(Profile)
+        if f.name != "operator"
+    }
+    return Profile(profiles[0].operator, **columns)

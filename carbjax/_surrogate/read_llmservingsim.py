@@ -8,6 +8,8 @@ import pyarrow.csv as pacsv
 from carbjax._surrogate.profile import Profile
 from carbjax._units import SECONDS_PER_MICROSECOND
 
+_BFLOAT16_BYTES = 2.0
+
 
 def read_mixed_attention(
     path: pathlib.Path | str, *, num_heads: int, num_kv_heads: int, head_dim: int
@@ -32,18 +34,36 @@ def read_mixed_attention(
     )
 
 
-def read_elementwise(
-    path: pathlib.Path | str, bytes_per_token: dict[str, float]
+def read_gemms(
+    path: pathlib.Path | str, shapes: dict[str, tuple[int, int]], count: str = "tokens"
 ) -> Profile:
-    """The layers named in `bytes_per_token`, with the bytes that they move."""
+    """The layers named in `shapes` (columns n, depth k); column `count` holds m."""
+    names, rows, latency = _layers(path, tuple(shapes), count)
+    n, k = np.array([shapes[name] for name in names], dtype=np.float64).T
+    return Profile.of(
+        "gemm",
+        latency,
+        num_tokens=rows,
+        n=n,
+        k=k,
+        bytes_per_weight=np.full(len(names), _BFLOAT16_BYTES),
+    )
+
+
+def read_elementwise(
+    path: pathlib.Path | str, bytes_per_row: dict[str, float], count: str = "tokens"
+) -> Profile:
+    """The layers named in `bytes_per_row`, with the bytes that they move."""
+    names, rows, latency = _layers(path, tuple(bytes_per_row), count)
+    per_row = np.array([bytes_per_row[name] for name in names])
+    return Profile.of("elementwise", latency, num_tokens=rows, message_bytes=rows * per_row)
+
+
+def _layers(path: pathlib.Path | str, names: tuple[str, ...], count: str):
+    """Names, counts and seconds of the rows of some layers."""
     table = pacsv.read_csv(path)
     layer = table["layer"].to_numpy(zero_copy_only=False).astype(str)
-    known = np.isin(layer, list(bytes_per_token))
-    tokens = table["tokens"].to_numpy().astype(np.float64)[known]
-    per_token = np.array([bytes_per_token[name] for name in layer[known]])
-    return Profile.of(
-        "elementwise",
-        table["time_us"].to_numpy()[known] * SECONDS_PER_MICROSECOND,
-        num_tokens=tokens,
-        message_bytes=tokens * per_token,
-    )
+    known = np.isin(layer, names)
+    counts = table[count].to_numpy().astype(np.float64)
+    seconds = table["time_us"].to_numpy() * SECONDS_PER_MICROSECOND
+    return layer[known], counts[known], seconds[known]

@@ -1,5 +1,6 @@
 """A parameter file of a GPU, from the shared measurements: operators, power, serving."""
 
+import dataclasses as dc
 import pathlib
 
 from carbjax._surrogate import fit as f
@@ -11,27 +12,34 @@ from carbjax._surrogate.calibrate import (
     serving_errors,
 )
 from carbjax._surrogate.operator_fits import (
-    ALL_REDUCE_FROM,
-    LONGEST_CONTEXT,
+    CARRIED_SHARPNESS,
+    MIXED_SHARPNESS,
+    fit_elementwise,
+    fit_mixed,
     fit_operators,
-    fit_shared,
+    fit_sampler,
 )
 from carbjax._surrogate.parameter_files import OperatorFit, fit_from_record
 from carbjax._surrogate.power_fits import fit_powers, transfer_power
-from carbjax._surrogate.serving_runs import ASSUMED_PROMPT_TOKENS, read_serving_runs
+from carbjax._surrogate.provenance import (
+    CALIBRATION_FROM,
+    POWER_FROM,
+    SAMPLER_MEASURED,
+    remarks,
+    sources,
+    validity,
+)
+from carbjax._surrogate.rtx_profile import RTX
+from carbjax._surrogate.serving_runs import read_serving_runs
 
-_SOURCES = {
-    "kernels": "ai-dynamo/aiconfigurator@095f58a51c4ca8e61b66ec108d86f223f8d559ce",
-    "elementwise and mixed batches": (
-        "casys-kaist/LLMServingSim@5daddb21a545658d5150b535712d0494584b5278"
-    ),
-    "serving runs": "ml-energy/leaderboard@0cd52dab897c5d91a45f4d413038f3b8b4251b0f",
-}
 # W of the bare GPU, see carbjax/_hardware/accelerators.toml.
-_IDLE_POWER = {"a100-sxm": 55.0, "h100-sxm": 68.0, "h200-sxm": 76.0, "b200-sxm": 140.0}
-# Where a GPU has no measurement of its own: whose it takes.
-_POWER_FROM = {"a100-sxm": "h200-sxm", "h100-sxm": "h200-sxm"}
-_CALIBRATION_FROM = {"a100-sxm": "h100-sxm", "h200-sxm": "h100-sxm"}
+_IDLE_POWER = {
+    "a100-sxm": 55.0,
+    "h100-sxm": 68.0,
+    "h200-sxm": 76.0,
+    "b200-sxm": 140.0,
+    RTX.name: 40.0,
+}
 
 
 def systems() -> dict[str, f.GpuFacts]:
@@ -41,6 +49,7 @@ def systems() -> dict[str, f.GpuFacts]:
         f.GpuFacts("h100-sxm", 3.35e12, 989e12, 50e6, 700.0),
         f.GpuFacts("h200-sxm", 4.8e12, 989e12, 50e6, 700.0),
         f.GpuFacts("b200-sxm", 7.7e12, 2250e12, 126e6, 1000.0),
+        RTX,
     )
     return {gpu.name: gpu for gpu in gpus}
 
@@ -48,19 +57,23 @@ def systems() -> dict[str, f.GpuFacts]:
 def fit_system(name: str, data: pathlib.Path) -> dict:
     """The record that becomes `parameters/<name>.json`, but for its date."""
     record = kernel_record(name, data)
-    source = _CALIBRATION_FROM.get(name, name)
+    source = CALIBRATION_FROM.get(name, name)
     teacher = record if source == name else kernel_record(source, data)
     limit = systems()[source].max_power
     runs = [run for run in read_serving_runs(data / "ml_energy") if run.gpu == source]
     seen = [run for run in runs if run.batch <= LARGEST_BATCH]
     found, solution = calibrate(fit_from_record(teacher), seen, limit)
-    fit = apply(fit_from_record(record), found, systems()[name].max_power)
     errors = record["errors"]
+    if name in SAMPLER_MEASURED:
+        per_logit, sampler_errors = fit_sampler(data)
+        found = dc.replace(found, sampler_per_logit=per_logit)
+        errors = errors | sampler_errors
+    fit = apply(fit_from_record(record), found, systems()[name].max_power)
     if source == name:
         errors = errors | serving_errors(fit, seen, "seen")
         errors |= leave_one_model_out(fit_from_record(teacher), runs, limit)
     calibration = {"from": source, **vars(found), "log_sd": _deviations(solution)}
-    found_here = {"calibration": calibration, "errors": errors, "remarks": _remarks(name)}
+    found_here = {"calibration": calibration, "errors": errors, "remarks": remarks(name)}
     everything = record | _calibrated(record, fit) | found_here
     return {key: _rounded(value) for key, value in everything.items()}
 
@@ -73,31 +86,35 @@ def kernel_record(name: str, data: pathlib.Path) -> dict:
     """Operators and powers before calibration."""
     gpu = systems()[name]
     operators, errors = fit_operators(gpu, data)
-    shared, shared_errors = fit_shared(data)
-    share = shared["elementwise"]["bandwidth_share"]
+    streaming, streaming_errors = fit_elementwise(data)
+    mixed, mixed_errors = fit_mixed(data, MIXED_SHARPNESS.get(name, CARRIED_SHARPNESS))
     elementwise = {
-        "launch": shared["elementwise"]["launch"],
-        "byte": 1 / (share * gpu.memory_bandwidth),
+        "launch": streaming["launch"],
+        "byte": 1 / (streaming["bandwidth_share"] * gpu.memory_bandwidth),
     }
-    source = systems()[_POWER_FROM.get(name, name)]
-    power, power_errors = fit_powers(source, data)
-    if source.name != name:
-        power = transfer_power(power, source, gpu)
-        power_errors = {}
+    power, power_errors = _powers(name, data)
     return {
         "accelerator": name,
-        "sources": _SOURCES,
-        "validity": _VALIDITY,
+        "sources": sources(name),
+        "validity": validity(name),
         "idle_power": _IDLE_POWER[name],
         "active_idle_power": power["gemm"]["static_power"],
         "operators": operators
-        | {"interaction": shared["interaction"], "elementwise": elementwise}
+        | {"interaction": mixed, "elementwise": elementwise}
         | {"host": {"base": 0.0, "per_sequence": 0.0, "power": 0.0}}
         | {"gaps": {"per_layer": 0.0, "power": 0.0}}
         | {"sampler": {"per_logit": 0.0, "power": 0.0}},
         "power": power,
-        "errors": errors | shared_errors | power_errors,
+        "errors": errors | streaming_errors | mixed_errors | power_errors,
     }
+
+
+def _powers(name: str, data: pathlib.Path) -> tuple[dict, dict]:
+    """Power models, and their errors where the GPU has a power profile of its own."""
+    if name not in POWER_FROM:
+        return fit_powers(systems()[name], data)
+    source, target = systems()[POWER_FROM[name]], systems()[name]
+    return transfer_power(_powers(source.name, data)[0], source, target), {}
 
 
 def _calibrated(record: dict, fit: OperatorFit) -> dict:
@@ -112,43 +129,6 @@ def _calibrated(record: dict, fit: OperatorFit) -> dict:
         "operators": operators,
         "power": {name: dict(vars(model)) for name, model in fit.power.items()},
     }
-
-
-_VALIDITY = {
-    "num_tokens": [1, 32768],
-    "prompt_tokens": [16, 16384],
-    "context_tokens": [1, LONGEST_CONTEXT],
-    "num_sequences": [1, int(LARGEST_BATCH)],
-    "tensor_parallel": [1, 2, 4, 8],
-    "gemm_columns_and_depth": [512, 65536],
-    "precision": "bf16 weights and cache; fp8 weights by the remark",
-}
-
-
-def _remarks(name: str) -> list[str]:
-    remarks = [
-        "interaction and elementwise kernels were measured on an RTX PRO 6000 only and "
-        "carried over, as multiples of decode time and a share of peak bandwidth",
-        f"serving runs give no prompt lengths: {ASSUMED_PROMPT_TOKENS:.0f} tokens assumed",
-        "idle_power is not fitted; active_idle_power is the calibrated static power",
-    ]
-    if name in _POWER_FROM:
-        remarks.append(
-            f"no power profile: powers of {_POWER_FROM[name]} as shares of the limit"
-        )
-    if name in _CALIBRATION_FROM:
-        remarks.append(f"no serving runs: calibration of {_CALIBRATION_FROM[name]}")
-    if name in ALL_REDUCE_FROM:
-        source, factor = ALL_REDUCE_FROM[name]
-        remarks.append(
-            f"all-reduce of {source}, bytes at {factor} of its time, then calibrated"
-        )
-    if name != "h100-sxm":
-        remarks.append(
-            "fp8: the bf16 GEMM with half the weight bytes, and half the FLOP time where "
-            "the GPU has fp8 tensor cores"
-        )
-    return remarks
 
 
 def _rounded(value):

@@ -1,0 +1,118 @@
+"""What a parameter file says of itself: sources, box of validity, remarks."""
+
+from carbjax._surrogate.calibrate import LARGEST_BATCH
+from carbjax._surrogate.operator_fits import (
+    ALL_REDUCE_FROM,
+    CARRIED_SHARPNESS,
+    LONGEST_CONTEXT,
+    NO_ALL_REDUCE,
+)
+from carbjax._surrogate.rtx_profile import RTX
+from carbjax._surrogate.serving_runs import ASSUMED_PROMPT_TOKENS
+
+# Where a GPU has no measurement of its own: whose it takes.
+POWER_FROM = {"a100-sxm": "h200-sxm", "h100-sxm": "h200-sxm", RTX.name: "h100-sxm"}
+CALIBRATION_FROM = {
+    "a100-sxm": "h100-sxm",
+    "h200-sxm": "h100-sxm",
+    RTX.name: "h100-sxm",
+}
+SAMPLER_MEASURED = (RTX.name,)
+
+_AICONFIGURATOR = "ai-dynamo/aiconfigurator@095f58a51c4ca8e61b66ec108d86f223f8d559ce"
+_LLMSERVINGSIM = "casys-kaist/LLMServingSim@5daddb21a545658d5150b535712d0494584b5278"
+_LEADERBOARD = "ml-energy/leaderboard@0cd52dab897c5d91a45f4d413038f3b8b4251b0f"
+
+
+def sources(name: str) -> dict[str, str]:
+    """Where the measurements of a GPU's file come from."""
+    if name == RTX.name:
+        return {
+            "kernels, mixed batches and sampler": _LLMSERVINGSIM,
+            "power of kernels (another GPU's)": _AICONFIGURATOR,
+            "serving runs (another GPU's)": _LEADERBOARD,
+        }
+    return {
+        "kernels": _AICONFIGURATOR,
+        "elementwise and mixed batches": _LLMSERVINGSIM,
+        "serving runs": _LEADERBOARD,
+    }
+
+
+def validity(name: str) -> dict:
+    """The box that the measurements of a GPU span. `outside_box` compares with it."""
+    if name == RTX.name:
+        return _RTX_VALIDITY
+    return _VALIDITY
+
+
+_VALIDITY = {
+    "num_tokens": [1, 32768],
+    "prompt_tokens": [16, 16384],
+    "context_tokens": [1, LONGEST_CONTEXT],
+    "num_sequences": [1, int(LARGEST_BATCH)],
+    "tensor_parallel": [1, 2, 4, 8],
+    "gemm_columns_and_depth": [512, 65536],
+    "precision": "bf16 weights and cache; fp8 weights by the remark",
+}
+_RTX_VALIDITY = {
+    "num_tokens": [1, 2048],
+    "prompt_tokens": [16, 2048],
+    "context_tokens": [1, 16384],
+    "num_sequences": [1, 256],
+    "tensor_parallel": [1],
+    "gemm_columns_and_depth": [4096, 28672],
+    "precision": "bf16 weights and cache; fp8 weights by the remark",
+}
+
+
+def remarks(name: str) -> list[str]:
+    """What was assumed or carried over."""
+    return [
+        *_of_kernels(name),
+        f"serving runs give no prompt lengths: {ASSUMED_PROMPT_TOKENS:.0f} tokens assumed",
+        "idle_power is not fitted; active_idle_power is the calibrated static power",
+        *_of_transfers(name),
+    ]
+
+
+def _of_kernels(name: str) -> list[str]:
+    if name == RTX.name:
+        return [
+            "prompt_tokens are those of a chunk, which may have up to 16384 cached before",
+            "mixed batches were measured on this GPU: sharpness as fits them best, "
+            f"where files of other GPUs have {CARRIED_SHARPNESS:.0f}",
+        ]
+    return [
+        "interaction and elementwise kernels were measured on an RTX PRO 6000 only and "
+        "carried over, as multiples of decode time and a share of peak bandwidth",
+    ]
+
+
+def _of_transfers(name: str) -> list[str]:
+    found = []
+    if name in POWER_FROM:
+        found.append(
+            f"no power profile: powers of {POWER_FROM[name]} as shares of the limit"
+        )
+    if name in CALIBRATION_FROM:
+        found.append(f"no serving runs: calibration of {CALIBRATION_FROM[name]}")
+    if name in SAMPLER_MEASURED:
+        found.append(
+            "the sampler's time a logit was measured, alone: its launch is left to "
+            "host.base, its log_sd is that of the carried calibration; penalties or "
+            "top-p cost more"
+        )
+    if name in NO_ALL_REDUCE:
+        found.append("no all-reduce profile: one GPU a model only")
+    if name in ALL_REDUCE_FROM:
+        source, factor = ALL_REDUCE_FROM[name]
+        found.append(
+            f"all-reduce of {source}, bytes at {factor} of its time, then calibrated"
+        )
+    if name != "h100-sxm":
+        found.append(
+            "fp8: the bf16 GEMM with half the weight bytes, and half the FLOP time where "
+            "the GPU has fp8 tensor cores"
+        )
+    return found
