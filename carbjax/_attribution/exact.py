@@ -1,5 +1,6 @@
 """The Shapley value by enumeration of all coalitions, streamed in chunks."""
 
+import collections
 import math
 from collections.abc import Iterator
 from fractions import Fraction
@@ -16,7 +17,7 @@ from carbjax._games.base import AbstractGame
 from carbjax._progress import is_heard, report
 
 _CHUNK = 4096
-_MOST_COALITIONS = 2**30
+_MOST_BITS = 30  # more coalitions than 2^30 are refused
 _BLOCK = 2**20  # coalitions that are put in order of size at once
 
 
@@ -34,13 +35,14 @@ def shapley(game: AbstractGame) -> Float[Array, " players"]:
 
 def shapley_emissions(game: AbstractGame) -> Emissions:
     """As `shapley`, by component: one pass attributes them all, for it is linear."""
-    lattice = Lattice(game.kinds)
-    if lattice.num_coalitions > _MOST_COALITIONS:
+    members = collections.Counter(game.kinds).values()
+    if sum(math.log2(count + 1) for count in members) > _MOST_BITS:
         raise InputError(
-            f"{game.num_players} players make {lattice.num_coalitions} coalitions to "
-            "enumerate.",
+            f"{game.num_players} players of {len(members)} kinds make more than "
+            f"2^{_MOST_BITS} coalitions to enumerate.",
             hint="Use fewer requests, tenants as players, or `method='streaming'`.",
         )
+    lattice = Lattice(game.kinds)
     total, done = None, 0
     for index in lattice.chunks():
         part = _chunk_shares(game, lattice, jnp.asarray(index))
@@ -84,7 +86,7 @@ class Lattice(eqx.Module):
         self.position = jnp.asarray(before)
         self.members = jnp.asarray(members)
         strides = [math.prod(radix[:k]) for k in range(len(radix))]
-        self.stride = jnp.asarray(np.minimum(strides, _MOST_COALITIONS))
+        self.stride = jnp.asarray(strides)
         counts = range(int(members.max()) + 1)
         ways = [[math.comb(int(m), c) for c in counts] for m in members]
         self.ways = jnp.asarray(ways, float)

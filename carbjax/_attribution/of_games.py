@@ -1,6 +1,5 @@
 """Methods that ask a game for the values of coalitions."""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
@@ -10,6 +9,7 @@ from carbjax._attribution.exact import shapley_emissions
 from carbjax._attribution.methods import register_method, require
 from carbjax._carbon.emissions import Emissions
 from carbjax._games.base import AbstractGame
+from carbjax._games.many import components_of
 from carbjax._serving.serve import Timeline
 from carbjax._serving.system import System
 from carbjax._workload import Workload
@@ -50,8 +50,8 @@ def leave_one_out(
     """
     require("leave_one_out", game=game)
     assert game is not None
-    whole = _values(game, jnp.ones((1, game.num_players), bool))
-    others = _values(game, ~jnp.eye(game.num_players, dtype=bool))
+    whole = components_of(game, jnp.ones((1, game.num_players), bool))
+    others = components_of(game, ~jnp.eye(game.num_players, dtype=bool))
     shares = jax.tree.map(lambda a, b: a - b, whole, others)
     whole = jax.tree.map(lambda x: x[0], whole)
     return Attribution("leave_one_out", shares, whole - sum_players(shares), whole)
@@ -60,13 +60,8 @@ def leave_one_out(
 def _extremes(game: AbstractGame) -> tuple[Emissions, Emissions]:
     """v of everybody and of nobody."""
     both = jnp.stack([jnp.ones(game.num_players, bool), jnp.zeros(game.num_players, bool)])
-    values = _values(game, both)
+    values = components_of(game, both)
     return jax.tree.map(lambda x: x[0], values), jax.tree.map(lambda x: x[1], values)
-
-
-@eqx.filter_jit
-def _values(game: AbstractGame, coalitions) -> Emissions:
-    return jax.vmap(game.components)(coalitions)
 
 
 register_method("shapley", exact_shapley)

@@ -32,8 +32,9 @@ def streaming(
     """
     require("streaming", workload=workload, system=system)
     assert workload is not None and system is not None
-    tenants = workload.num_players != workload.num_requests
-    observer = StreamingObserver(system.cost, system.footprint, tenants)
+    each_its_own = workload.num_players == workload.num_requests
+    num_tenants = None if each_its_own else workload.num_players
+    observer = StreamingObserver(system.cost, system.footprint, num_tenants)
     return _charge("streaming", observer, workload, system)
 
 

@@ -6,7 +6,7 @@ See docs/streaming.md. Cost: O(iterations + requests), a handful of prices a ste
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from carbjax._attribution.prices import Prices, average_prices
 from carbjax._carbon.emissions import Emissions
@@ -23,12 +23,13 @@ class StreamingObserver(AbstractObserver):
 
     `phi_ij = c_j(0+) / b_j + z_ij . integral_0^1 grad c_j(tau z_j) dtau`: who takes part
     shares the price of running the iteration at all, and pays its tokens' average price.
-    With `tenants`, the requests of one player in a batch are one participant.
+    Where the players are `num_tenants` tenants, the requests of one in a batch are one
+    participant; None where each request is a player.
     """
 
     cost: AbstractIterationCost
     footprint: Footprint
-    tenants: bool = eqx.field(static=True)
+    num_tenants: int | None = eqx.field(static=True)
 
     def zero(self, num_slots: int) -> Account:
         none = jnp.zeros(num_slots)
@@ -36,7 +37,7 @@ class StreamingObserver(AbstractObserver):
 
     def observe(self, account: Account, step: Step) -> Account:
         rates = self.footprint.rates
-        presence = _presence(step, self.tenants)
+        presence = _presence(step, self.num_tenants)
 
         def share(weigh) -> Float[Array, " slots"]:
             prices = average_prices(self.cost, weigh, step.measured.features)
@@ -101,23 +102,14 @@ def _chunk_shares(price, batch: Batch) -> Float[Array, " slots"]:
     )
 
 
-def _presence(step: Step, tenants: bool) -> Float[Array, " slots"]:
+def _presence(step: Step, num_tenants: int | None) -> Float[Array, " slots"]:
     """Each request's part of the fixed price; the parts of a batch add up to 1."""
     takes_part = step.batch.prefilling | step.batch.decoding
-    real = step.measured.weights.dtype
-    if not tenants:
-        count = jnp.sum(takes_part, dtype=real)
-        return takes_part.astype(real) / jnp.maximum(count, 1)
-    together = _together(step.player, takes_part)
-    of_player = jnp.maximum(jnp.sum(together, axis=1, dtype=real), 1)
+    present = takes_part.astype(step.measured.weights.dtype)
+    if num_tenants is None:
+        return present / jnp.maximum(jnp.sum(present), 1)
+    by_tenant = jax.ops.segment_sum(present, step.player, num_tenants)
+    of_player = jnp.maximum(by_tenant[step.player], 1)
     # Each participant counts 1 / (requests of its player), so this counts players.
-    players = jnp.sum(takes_part.astype(real) / of_player)
-    return takes_part.astype(real) / (of_player * jnp.maximum(players, 1))
-
-
-def _together(
-    player: Array, takes_part: Bool[Array, " slots"]
-) -> Bool[Array, "slots slots"]:
-    """Which requests take part for the same player."""
-    same = player[:, None] == player[None, :]
-    return same & takes_part[:, None] & takes_part[None, :]
+    players = jnp.sum(present / of_player)
+    return present / (of_player * jnp.maximum(players, 1))

@@ -3,9 +3,11 @@
 import abc
 
 import equinox as eqx
+import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from carbjax._carbon.emissions import Emissions
+from carbjax._errors import InputError
 
 
 class AbstractGame(eqx.Module):
@@ -21,8 +23,18 @@ class AbstractGame(eqx.Module):
         """v by component, and the electricity, of serving only `coalition`."""
 
     def __call__(self, coalition: Bool[Array, " players"]) -> Float[Array, ""]:
-        """Emissions, in gCO2e, of serving only the players in `coalition`."""
-        return _value(self, coalition)
+        """Emissions, in gCO2e, of serving only the players in `coalition`.
+
+        Raises `InputError` unless `coalition` has one entry a player.
+        """
+        members = jnp.asarray(coalition).astype(bool)
+        if members.shape != (self.num_players,):
+            raise InputError(
+                f"`coalition` has shape {members.shape}; the game has "
+                f"{self.num_players} players.",
+                hint="Give one true or false for each player; use `jax.vmap` for many.",
+            )
+        return _value(self, members)
 
     @property
     @abc.abstractmethod
