@@ -1,16 +1,15 @@
 """Shares in proportion to what each player would emit if served alone."""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
 from carbjax._attribution.attribution import Attribution
 from carbjax._attribution.methods import register_method, require
-from carbjax._carbon.emissions import Emissions
 from carbjax._errors import InputError
 from carbjax._games.base import AbstractGame
+from carbjax._games.many import components_of
 from carbjax._serving.serve import Timeline
 from carbjax._serving.system import System
 from carbjax._workload import Workload
@@ -38,9 +37,9 @@ def standalone(
     num_players = game.num_players
     alone = jnp.eye(num_players, dtype=bool)
     both = jnp.stack([jnp.ones(num_players, bool), jnp.zeros(num_players, bool)])
-    values = _values(game, jnp.concatenate([both, alone]))
+    values = components_of(game, jnp.concatenate([both, alone]))
     whole, nobody = (jax.tree.map(lambda x: x[i], values) for i in range(2))
-    weights = np.asarray(values.total[2:] - nobody.total)
+    weights = np.asarray(values.total[2:] - nobody.total, float)
     if not abs(weights.sum()) > 0:
         raise InputError(
             "method 'standalone' has nothing to go by: what the players emit alone adds "
@@ -50,11 +49,6 @@ def standalone(
     part = weights / weights.sum()
     shares = jax.tree.map(lambda x: float(x) * part, whole - nobody)
     return Attribution("standalone", shares, nobody, whole)
-
-
-@eqx.filter_jit
-def _values(game: AbstractGame, coalitions: Bool[Array, "coalitions players"]) -> Emissions:
-    return jax.vmap(game.components)(coalitions)
 
 
 register_method("standalone", standalone)
