@@ -167,10 +167,11 @@ def _counts(name: str, values: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _players(player: np.ndarray) -> np.ndarray:
-    missing = np.flatnonzero(np.bincount(player) == 0)
-    if len(missing):
+    used = np.unique(player)
+    gaps = np.flatnonzero(used != np.arange(len(used)))
+    if len(gaps):
         raise WorkloadError(
-            f"`player` has no request for player {missing[0]}.",
+            f"`player` has no request for player {gaps[0]}.",
             hint="Number the players 0, 1, 2, … without gaps: "
             "`numpy.unique(player, return_inverse=True)[1]` does it.",
         )

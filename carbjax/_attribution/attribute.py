@@ -8,6 +8,7 @@ from carbjax._attribution.attribution import Attribution
 from carbjax._attribution.idle import IDLE_RULES, spread_idle
 from carbjax._attribution.methods import find_method, needs_game
 from carbjax._errors import InputError
+from carbjax._games.many import require_finite
 from carbjax._games.serving import ServingGame
 from carbjax._serving.serve import serve
 from carbjax._serving.system import System
@@ -39,8 +40,9 @@ def attribute(
     timeline = serve(workload, system)
     attribution = charge(game, workload=workload, system=system, timeline=timeline, key=key)
     attribution = dataclasses.replace(
-        attribution, flags=(*attribution.flags, *system.flags)
+        attribution, flags=(*attribution.flags, *system.flags(workload))
     )
+    require_finite(attribution.emissions)
     return spread_idle(
         attribution,
         idle,

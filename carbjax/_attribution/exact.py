@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 from carbjax._carbon.emissions import Emissions
 from carbjax._errors import InputError
 from carbjax._games.base import AbstractGame
+from carbjax._games.many import require_finite
 from carbjax._progress import is_heard, report
 
 _CHUNK = 4096
@@ -52,12 +53,7 @@ def shapley_emissions(game: AbstractGame) -> Emissions:
             jax.block_until_ready(total)
             report("coalitions", done, lattice.num_coalitions)
     assert total is not None
-    if not np.isfinite(np.asarray(total.total)).all():
-        raise InputError(
-            "the value of some coalition is not a finite number.",
-            hint="Does the carbon intensity cover the hours after the run too? A smaller "
-            "coalition can end later.",
-        )
+    require_finite(total)
     return jax.tree.map(lambda x: x[lattice.kind], total)
 
 

@@ -1,7 +1,6 @@
 """Methods that charge each iteration of the real run as it happens: O(I + R)."""
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from carbjax._attribution.attribution import Attribution, by_player
@@ -9,10 +8,10 @@ from carbjax._attribution.methods import register_method, require
 from carbjax._attribution.per_iteration import EqualObserver, TokensObserver
 from carbjax._attribution.streaming import StreamingObserver
 from carbjax._games.base import AbstractGame
-from carbjax._serving.arrange import arrange
 from carbjax._serving.observers import AbstractObserver, TotalsObserver
-from carbjax._serving.serve import Timeline, make_server, require_end, run_workload
+from carbjax._serving.serve import Timeline
 from carbjax._serving.system import System
+from carbjax._serving.whole import run_whole
 from carbjax._workload import Workload
 
 
@@ -78,17 +77,12 @@ def _charge(
     name: str, observer: AbstractObserver, workload: Workload, system: System
 ) -> Attribution:
     """What the observer charged each request in the run, by player."""
-    arrangement = arrange(workload, pad=True)
-    server = make_server(workload, system, arrangement)
     observers = (TotalsObserver(system.footprint), observer)
-    progress, accounts = run_workload(arrangement, server, observers)
-    end = require_end(progress, system, workload, arrangement.zero_s)
-    nobody = system.footprint.standing(
-        jnp.zeros(()), jnp.asarray(end, float), server.intensity
-    )
-    requests = jax.tree.map(arrangement.to_workload_order, accounts[1].slots)
+    whole = run_whole(workload, system, observers, pad=True)
+    totals, slots = whole.accounts[0].totals, whole.accounts[1].slots
+    requests = jax.tree.map(whole.arrangement.to_workload_order, slots)
     shares = by_player(requests, workload.player, workload.num_players)
-    return Attribution(name, shares, nobody, nobody + accounts[0].totals.emissions)
+    return Attribution(name, shares, whole.standing, whole.standing + totals.emissions)
 
 
 register_method("streaming", streaming, needs_game=False)

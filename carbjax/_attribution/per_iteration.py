@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from carbjax._attribution.streaming import charge
-from carbjax._carbon.emissions import Emissions
+from carbjax._carbon.emissions import no_emissions
 from carbjax._carbon.footprint import Footprint
 from carbjax._serving.engine import Step
 from carbjax._serving.observers import AbstractObserver, Account
@@ -23,8 +23,7 @@ class AbstractKeyObserver(AbstractObserver):
         """What the iteration's emissions are in proportion to; 0 for who is absent."""
 
     def zero(self, num_slots: int) -> Account:
-        none = jnp.zeros(num_slots)
-        return Account((), Emissions(none, none, none, none, none))
+        return Account((), no_emissions(num_slots))
 
     def observe(self, account: Account, step: Step) -> Account:
         measured, rates = step.measured, self.footprint.rates

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from carbjax._attribution.prices import Prices, average_prices
-from carbjax._carbon.emissions import Emissions
+from carbjax._carbon.emissions import Emissions, no_emissions
 from carbjax._carbon.footprint import Footprint
 from carbjax._serving.batch import Batch
 from carbjax._serving.engine import Step
@@ -32,8 +32,7 @@ class StreamingObserver(AbstractObserver):
     num_tenants: int | None = eqx.field(static=True)
 
     def zero(self, num_slots: int) -> Account:
-        none = jnp.zeros(num_slots)
-        return Account((), Emissions(none, none, none, none, none))
+        return Account((), no_emissions(num_slots))
 
     def observe(self, account: Account, step: Step) -> Account:
         rates = self.footprint.rates

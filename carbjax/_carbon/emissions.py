@@ -42,7 +42,7 @@ class Emissions(eqx.Module):
         return jax.tree.map(lambda a: a * factor, self)
 
 
-def no_emissions(shape: tuple[int, ...] = ()) -> Emissions:
+def no_emissions(*shape: int) -> Emissions:
     """Zeros of this shape."""
     zero = jnp.zeros(shape)
     return Emissions(zero, zero, zero, zero, zero)

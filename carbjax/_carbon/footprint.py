@@ -6,7 +6,7 @@ See docs/semantics.md.
 import equinox as eqx
 from jaxtyping import Array, Float
 
-from carbjax._carbon.emissions import Emissions
+from carbjax._carbon.emissions import Emissions, no_emissions
 from carbjax._carbon.intensity import RelativeIntensity
 from carbjax._units import JOULES_PER_KWH
 
@@ -54,9 +54,9 @@ class Footprint(eqx.Module):
         intensity: RelativeIntensity,
     ) -> Emissions:
         """v of the empty coalition: what the machine emits over the window if unused."""
-        zero = 0 * self.pue
         if self.provisioning == "on_demand":
-            return Emissions(zero, zero, zero, zero, zero)
+            return no_emissions()
+        zero = 0 * self.pue
         power = (self.idle_power + self.host_power) * self.pue
         return Emissions(
             prefill=zero,

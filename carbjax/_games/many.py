@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from carbjax._carbon.emissions import Emissions
+from carbjax._errors import InputError
 from carbjax._games.base import AbstractGame
 from carbjax._progress import report
 
@@ -26,7 +27,19 @@ def components_of(
         filled = jnp.pad(part, ((0, chunk - len(part)), (0, 0)))
         parts.append(jax.tree.map(lambda x, n=len(part): x[:n], _evaluate(game, filled)))
         report("coalitions", start + len(part), number)
-    return jax.tree.map(lambda *x: np.concatenate(x), *parts)
+    values = jax.tree.map(lambda *x: np.concatenate(x), *parts)
+    require_finite(values)
+    return values
+
+
+def require_finite(emissions: Emissions) -> None:
+    """Raises `InputError` where a value, or what was made of it, is not a number."""
+    if not np.isfinite(np.asarray(emissions.total)).all():
+        raise InputError(
+            "the value of some coalition is not a finite number.",
+            hint="Does the carbon intensity cover the hours after the run too? A smaller "
+            "coalition can end later than everybody together.",
+        )
 
 
 @eqx.filter_jit

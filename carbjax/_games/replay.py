@@ -8,13 +8,13 @@ from jaxtyping import Array, Bool
 from carbjax._carbon.emissions import Emissions
 from carbjax._carbon.footprint import Footprint
 from carbjax._games.base import AbstractGame
-from carbjax._serving.arrange import arrange
 from carbjax._serving.batch import measure
 from carbjax._serving.engine import Step
 from carbjax._serving.observers import step_emissions
-from carbjax._serving.serve import make_server, record_steps, require_end, run_workload
+from carbjax._serving.serve import record_steps
 from carbjax._serving.steps import Steps
 from carbjax._serving.system import System
+from carbjax._serving.whole import run_whole
 from carbjax._surrogate.cost import AbstractIterationCost
 from carbjax._workload import Workload
 
@@ -34,15 +34,11 @@ class ReplayGame(AbstractGame):
     size: int = eqx.field(static=True)
 
     def __init__(self, workload: Workload, system: System):
-        arrangement = arrange(workload, pad=False)
-        server = make_server(workload, system, arrangement)
-        self.footprint, self.cost = system.footprint, server.cost
-        progress, _ = run_workload(arrangement, server, ())
-        end = require_end(progress, system, workload, arrangement.zero_s)
-        self.steps = jax.tree.map(jnp.asarray, record_steps(arrangement.queue(), server))
-        self.standing = self.footprint.standing(
-            jnp.zeros(()), jnp.asarray(end, float), server.intensity
-        )
+        whole = run_whole(workload, system, (), pad=False)
+        self.footprint, self.cost = system.footprint, system.cost
+        self.standing = whole.standing
+        steps = record_steps(whole.arrangement.queue(), whole.server)
+        self.steps = jax.tree.map(jnp.asarray, steps)
         self.size = workload.num_players
 
     @property

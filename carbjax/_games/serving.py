@@ -9,13 +9,12 @@ from carbjax._carbon.emissions import Emissions
 from carbjax._carbon.footprint import Footprint
 from carbjax._errors import WorkloadError
 from carbjax._games.base import AbstractGame
-from carbjax._serving.arrange import arrange
 from carbjax._serving.engine import Server
 from carbjax._serving.observers import TotalsObserver
 from carbjax._serving.queue import make_queue
 from carbjax._serving.run import run
-from carbjax._serving.serve import make_server, require_end, run_workload
 from carbjax._serving.system import System
+from carbjax._serving.whole import run_whole
 from carbjax._units import SECONDS_PER_HOUR
 from carbjax._workload import Workload
 
@@ -49,15 +48,16 @@ class ServingGame(AbstractGame):
         *,
         window_s: tuple[float, float] | None = None,
     ):
-        arrangement = arrange(workload, pad=False)
-        server = make_server(workload, system, arrangement)
+        whole = run_whole(workload, system, (), pad=False)
+        arrangement, zero_s = whole.arrangement, whole.arrangement.zero_s
         self.footprint = system.footprint
-        progress, _ = run_workload(arrangement, server, ())
-        end = require_end(progress, system, workload, arrangement.zero_s)
-        until = arrangement.zero_s + _LATEST_END * end + SECONDS_PER_HOUR
-        intensity = system.intensity_from(workload, arrangement.zero_s, until)
-        self.server = eqx.tree_at(lambda s: s.intensity, server, intensity)
-        self.window = jnp.asarray(_window(window_s, arrangement.zero_s, end))
+        start, end = window_s or (zero_s, zero_s + whole.end)
+        _require_window(start, end, zero_s)
+        system.require_cover(workload, start, end)
+        until = max(end, zero_s + _LATEST_END * whole.end + SECONDS_PER_HOUR)
+        intensity = system.intensity_from(workload, zero_s, until, from_s=start)
+        self.server = eqx.tree_at(lambda s: s.intensity, whole.server, intensity)
+        self.window = jnp.asarray([start - zero_s, end - zero_s])
         self.arrival, self.prefill = arrangement.arrival, arrangement.prefill
         self.decode = arrangement.decode
         self.player = arrangement.player
@@ -87,17 +87,13 @@ class ServingGame(AbstractGame):
         return self.footprint.standing(start, end, self.server.intensity)
 
 
-def _window(
-    window_s: tuple[float, float] | None, zero_s: float, end: float
-) -> tuple[float, float]:
-    if window_s is None:
-        return 0.0, end
-    start, stop = window_s
-    if not start < stop:
+def _require_window(start: float, end: float, first_arrival: float) -> None:
+    if not start < end or start > first_arrival:
         raise WorkloadError(
-            f"`window_s` runs from {start} to {stop}.", hint="Give (start, end) in seconds."
+            f"`window_s` runs from {start} s to {end} s, and the first request arrives at "
+            f"{first_arrival} s.",
+            hint="Give (start, end) in seconds, the start not after the first arrival.",
         )
-    return start - zero_s, stop - zero_s
 
 
 def _kinds(workload: Workload, order: np.ndarray) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from carbjax._serving.queue import Queue, count_dtype, make_queue
 from carbjax._workload import Workload
 
 _SMALLEST_BUCKET = 8
+_COARSEST_CLOCK = 1e-3  # s; an iteration takes a few milliseconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +57,7 @@ def arrange(workload: Workload, *, pad: bool) -> Arrangement:
     order = np.lexsort((workload.arrival_s, workload.is_null))
     zero_s = workload.start_s
     arrival = np.maximum(workload.arrival_s[order] - zero_s, 0.0)
+    _require_clock(float(arrival.max()))
     prefill = workload.num_prefill_tokens[order]
     decode = workload.num_decode_tokens[order]
     counts = count_dtype()
@@ -76,6 +78,17 @@ def arrange(workload: Workload, *, pad: bool) -> Arrangement:
         order=order,
         zero_s=zero_s,
     )
+
+
+def _require_clock(last_arrival_s: float) -> None:
+    """Raises `WorkloadError` where the clock's floats cannot tell iterations apart."""
+    spacing = float(jnp.spacing(jnp.asarray(last_arrival_s, float)))
+    if spacing > _COARSEST_CLOCK:
+        raise WorkloadError(
+            f"arrivals span {last_arrival_s:.0f} s, where 32-bit seconds lie "
+            f"{spacing:.2g} s apart.",
+            hint="Enable 64 bits: `jax.config.update('jax_enable_x64', True)`.",
+        )
 
 
 def _bucket(size: int) -> int:

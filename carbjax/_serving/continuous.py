@@ -9,13 +9,12 @@ from jaxtyping import Array, Float, Int
 from carbjax._carbon.emissions import Emissions
 from carbjax._carbon.footprint import Footprint
 from carbjax._errors import WorkloadError
-from carbjax._serving.arrange import arrange
 from carbjax._serving.engine import Server, Step, has_work
 from carbjax._serving.observers import AbstractObserver, Account, TotalsObserver
 from carbjax._serving.queue import Queue, make_queue
 from carbjax._serving.run import run, run_bounded
-from carbjax._serving.serve import make_server, require_end, run_workload
 from carbjax._serving.system import System
+from carbjax._serving.whole import run_whole
 from carbjax._workload import Workload
 
 _SPARE_STEPS = 2  # times those of the workload itself
@@ -49,16 +48,11 @@ class ContinuousServing(eqx.Module):
                 f"request {int(np.argmax(workload.is_null))} has no tokens.",
                 hint="Leave null players out: emissions do not depend on them smoothly.",
             )
-        arrangement = arrange(workload, pad=False)
-        self.server = make_server(workload, system, arrangement)
+        whole = run_whole(workload, system, (), pad=False)
+        self.server, self.standing = whole.server, whole.standing
         self.footprint = system.footprint
-        progress, _ = run_workload(arrangement, self.server, ())
-        end = require_end(progress, system, workload, arrangement.zero_s)
-        self.standing = self.footprint.standing(
-            jnp.zeros(()), jnp.asarray(end, float), self.server.intensity
-        )
-        self.arrival = arrangement.arrival
-        self.order = jnp.asarray(arrangement.order)
+        self.arrival = whole.arrangement.arrival
+        self.order = jnp.asarray(whole.arrangement.order)
         tokens = (workload.num_prefill_tokens, workload.num_decode_tokens)
         self.max_steps = _num_steps(
             self._queue(*(jnp.asarray(t, float) for t in tokens)), self

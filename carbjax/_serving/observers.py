@@ -7,7 +7,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from carbjax._carbon.emissions import Emissions
+from carbjax._carbon.emissions import Emissions, no_emissions
 from carbjax._carbon.footprint import Footprint
 from carbjax._serving.batch import Batch, Measured
 from carbjax._serving.engine import Step
@@ -64,8 +64,7 @@ class TotalsObserver(AbstractObserver):
 
     def zero(self, num_slots: int) -> Account:
         zero = jnp.zeros(())
-        emissions = Emissions(zero, zero, zero, zero, zero)
-        return Account(Totals(emissions, zero, zero, zero), ())
+        return Account(Totals(no_emissions(), zero, zero, zero), ())
 
     def observe(self, account: Account, step: Step) -> Account:
         before: Totals = account.totals

@@ -4,6 +4,7 @@ import datetime as dt
 import os
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -21,7 +22,8 @@ from carbjax._serving.policies import POLICIES, Caps
 from carbjax._serving.queue import count_dtype
 from carbjax._surrogate.cost import AbstractIterationCost, Cost
 from carbjax._surrogate.features import BatchFeatures
-from carbjax._surrogate.specialise import load_cost
+from carbjax._surrogate.specialise import SpecialisedCost, load_cost
+from carbjax._surrogate.validity import outside_box
 from carbjax._units import INT32_MAX
 from carbjax._workload import Workload
 
@@ -83,10 +85,12 @@ class System(eqx.Module):
         carbon_intensity: float | Intensity = 400.0,
         pue: float = 1.1,
         provisioning: str = "always_on",
+        cost: AbstractIterationCost | None = None,
     ) -> "System":
         """A system from the names of a GPU and a model that carbjax has measurements of.
 
-        `kv_capacity_tokens=None` takes what the memory leaves after the weights.
+        `kv_capacity_tokens=None` takes what the memory leaves after the weights. A GPU
+        of your own, without a fit that ships, needs its `cost`.
         """
         gpu = find_accelerator(accelerator) if isinstance(accelerator, str) else accelerator
         shape = find_model(model) if isinstance(model, str) else model
@@ -97,7 +101,7 @@ class System(eqx.Module):
         return cls(
             accelerator=gpu,
             model=shape,
-            cost=load_cost(gpu.name, shape, tensor_parallel),
+            cost=load_cost(gpu.name, shape, tensor_parallel) if cost is None else cost,
             carbon_intensity=carbon_intensity,
             kv_capacity_tokens=kv_capacity_tokens,
             tensor_parallel=tensor_parallel,
@@ -117,16 +121,29 @@ class System(eqx.Module):
 
     def iteration_cost(self, features: BatchFeatures) -> Cost:
         """Latency (s) and energy (J, all GPUs) of one iteration, elementwise."""
-        return self.cost(features)
+        return self.cost(_real(features))
 
     def operator_costs(self, features: BatchFeatures) -> dict[str, Cost]:
         """Latency (s) and power (W, per GPU) of each operator, summed over layers."""
-        return self.cost.operator_costs(features)
+        return self.cost.operator_costs(_real(features))
 
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """What a reader of results must know about the inputs."""
-        return self.carbon_intensity.flags
+    def flags(self, workload: Workload) -> tuple[str, ...]:
+        """What a reader of the workload's results must know about their inputs."""
+        if not isinstance(self.cost, SpecialisedCost):
+            return self.carbon_intensity.flags
+        prompts = workload.num_prefill_tokens
+        outside = outside_box(
+            self.accelerator.name,
+            max_num_batched_tokens=self.max_num_batched_tokens,
+            max_num_seqs=self.max_num_seqs,
+            max_context=int((prompts + workload.num_decode_tokens).max()),
+            longest_prompt=int(prompts.max()),
+            num_requests=int((~workload.is_null).sum()),
+            whole_prompts=self.policy != "chunked_prefill",
+            model=self.model,
+            tensor_parallel=self.tensor_parallel,
+        )
+        return (*self.carbon_intensity.flags, *outside)
 
     @property
     def caps(self) -> Caps:
@@ -145,12 +162,17 @@ class System(eqx.Module):
         )
 
     def intensity_from(
-        self, workload: Workload, zero_s: float, until_s: float | None = None
+        self,
+        workload: Workload,
+        zero_s: float,
+        until_s: float | None = None,
+        *,
+        from_s: float | None = None,
     ) -> RelativeIntensity:
         """The intensity on a clock whose zero is `zero_s` on the arrivals' clock.
 
-        Up to `until_s` on the arrivals' clock, or as far as it goes: a short series is
-        quick to search.
+        From `from_s` to `until_s` on the arrivals' clock, or as far as it goes: a short
+        series is quick to search.
         """
         if self.carbon_intensity.is_constant:
             return self.carbon_intensity.relative(None)
@@ -164,7 +186,8 @@ class System(eqx.Module):
         series = self.carbon_intensity
         if until_s is not None and len(series.values) > _LONG_SERIES:
             start, until = (
-                workload.epoch + dt.timedelta(seconds=s) for s in (zero_s - 1, until_s + 1)
+                workload.epoch + dt.timedelta(seconds=s)
+                for s in ((zero_s if from_s is None else from_s) - 1, until_s + 1)
             )
             if series.start < start and until < series.end:
                 series = series.window(start, until)
@@ -191,6 +214,16 @@ class System(eqx.Module):
                 hint="Leave it out, raise the capacity, or use more GPUs "
                 "(`tensor_parallel`).",
             )
+
+
+def _real(features: BatchFeatures) -> BatchFeatures:
+    """The features as floats: costs take the type of what they are given."""
+
+    def as_float(x):
+        array = jnp.asarray(x)
+        return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(float)
+
+    return jax.tree.map(as_float, features)
 
 
 def _require_one_of(name: str, value: str, known: tuple[str, ...]) -> None:

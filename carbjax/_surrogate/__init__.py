@@ -6,3 +6,4 @@ from carbjax._surrogate.specialise import (
     SpecialisedCost as SpecialisedCost,
     load_cost as load_cost,
 )
+from carbjax._surrogate.validity import outside_box as outside_box

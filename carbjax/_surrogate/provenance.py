@@ -100,8 +100,8 @@ def _of_transfers(name: str) -> list[str]:
     if name in SAMPLER_MEASURED:
         found.append(
             "the sampler's time a logit was measured, alone: its launch is left to "
-            "host.base, its log_sd is that of the carried calibration; penalties or "
-            "top-p cost more"
+            "host.base, its log_sd is that of the carried calibration, and how it sampled "
+            "is not stated"
         )
     if name in NO_ALL_REDUCE:
         found.append("no all-reduce profile: one GPU a model only")

@@ -16,8 +16,8 @@ _FOLDER = "llmservingsim/rtxpro6000_llama31_8b_tp1"
 def gemms(data: pathlib.Path) -> tuple[Profile, Profile]:
     """The products of a layer, and the LM head.
 
-    None is too small to count: the profiler runs a layer and the LM head in turn, whose
-    1.5 GB flush the L2, so that all weights come from memory.
+    None is too small to count: the profiled model is one layer and the LM head, whose
+    1 GB flushes the L2 (small products run at 1.3 TB/s, so weights come from memory).
     """
     heads = (_HEADS + 2 * _KV_HEADS) * _WIDTH
     layer = {

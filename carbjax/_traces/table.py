@@ -16,6 +16,8 @@ from carbjax._errors import InputError
 from carbjax._traces.source import Source
 
 _LISTED = 20
+# A short command may end while pyarrow's threads still start: the process then aborts.
+_USE_THREADS = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,11 +66,11 @@ class Table:
                 column=surplus[0],
                 hint=f"Is it {near!r}?"
                 if near
-                else f"Known are {listed([*names, *optional])}.",
+                else f"Known are {listed(dict.fromkeys([*names, *optional]))}.",
             )
 
     def _missing(self, name: str, surplus: list[str]) -> InputError:
-        near = _near(name, surplus or self.columns)
+        near = _near(name, surplus)
         return self.error(
             "this column is missing.",
             file=self.file,
@@ -87,7 +89,9 @@ def read_table(source: Source) -> Table:
 
 def _parquet(source: Source) -> Table:
     try:
-        table = pyarrow.parquet.read_table(pa.BufferReader(source.data))
+        table = pyarrow.parquet.read_table(
+            pa.BufferReader(source.data), use_threads=_USE_THREADS
+        )
     except (pa.ArrowException, OSError) as cause:
         raise source.fail(
             f"the Parquet content is damaged ({_first_line(cause)}).",
@@ -109,7 +113,9 @@ def _csv(source: Source) -> Table:
     try:
         table = pyarrow.csv.read_csv(
             pa.BufferReader(source.data + b"\n"),  # a header alone may lack its own
-            pyarrow.csv.ReadOptions(column_names=header, skip_rows_after_names=1),
+            pyarrow.csv.ReadOptions(
+                use_threads=_USE_THREADS, column_names=header, skip_rows_after_names=1
+            ),
             pyarrow.csv.ParseOptions(newlines_in_values=b'"' in source.data),
             pyarrow.csv.ConvertOptions(column_types={c: pa.string() for c in header}),
         )

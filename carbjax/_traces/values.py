@@ -10,11 +10,14 @@ from jaxtyping import Float, Int
 from carbjax._traces.table import Table
 from carbjax._units import INT32_MAX
 
+_HEXADECIMAL = "^[+-]?0[xX]"
+
 
 def whole_counts(table: Table, column: str) -> Int[np.ndarray, " rows"]:
     """Whole numbers from 0 to 2^31 - 1, or the table's error."""
     values = present(table, column)
     if _is_text(values):
+        _require_decimal(table, column, values)
         try:
             counts = values.cast(pa.int64()).to_numpy()
         except pa.ArrowInvalid:
@@ -121,6 +124,20 @@ def _floats(
             column,
             hint="Give numbers. Is the line cut short?",
         ) from None
+
+
+def _require_decimal(table: Table, column: str, values: pa.Array) -> None:
+    # pyarrow takes 0x10 for 16.
+    pattern = pc.MatchSubstringOptions(_HEXADECIMAL)
+    hexadecimal = pc.call_function("match_substring_regex", [values], pattern)
+    index = pc.index(hexadecimal, True).as_py()
+    if index >= 0:
+        raise table.fail(
+            f"{table.shown(column, index)!r} is not a decimal number.",
+            index,
+            column,
+            hint="Give decimal digits.",
+        )
 
 
 def _refuse(table: Table, column: str, what: str, bad: np.ndarray, hint: str) -> None:

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 
 import carbjax as cj
-from carbjax._serving.arrange import arrange
 from carbjax._serving.engine import has_work
 from carbjax._serving.observers import TotalsObserver
 from carbjax._serving.queue import make_queue
 from carbjax._serving.run import run, run_bounded
-from carbjax._serving.serve import make_server
+from carbjax._serving.whole import run_whole
 from tests.reference.workloads import cases
 from tests.systems import judged
 
@@ -54,10 +53,10 @@ def _runs(count, provisioning="always_on"):
         if case.caps.max_num_batched_tokens < 30:  # many chunks, more than MAX_STEPS
             continue
         _, workload, system = judged(case, rng, provisioning)
-        arrangement = arrange(workload, pad=False)
-        server = make_server(workload, system, arrangement)
+        whole = run_whole(workload, system, (), pad=False)
+        arrangement = whole.arrangement
         tokens = jnp.stack([arrangement.prefill, arrangement.decode])
-        yield tokens, (arrangement.arrival, server, system.footprint)
+        yield tokens, (arrangement.arrival, whole.server, system.footprint)
         count -= 1
         if count == 0:
             return

@@ -1,8 +1,14 @@
 """Systems from names, files and bad settings."""
 
+import datetime as dt
+
+import jax
+import numpy as np
 import pytest
 
 import carbjax as cj
+from carbjax._hardware import accelerator
+from carbjax._surrogate.parameter_files import available_accelerators, fitted_power
 
 WORKLOAD = cj.Workload([0.0, 0.1], [100, 200], [10, 20])
 
@@ -59,8 +65,6 @@ def test_a_series_needs_an_epoch_and_must_cover_the_run():
     system = cj.System.load(carbon_intensity=hours)
     with pytest.raises(cj.WorkloadError, match="epoch"):
         cj.serve(WORKLOAD, system)
-    import datetime as dt
-
     late = dt.datetime(1970, 1, 1, 0, 59, 59, 950000, dt.UTC)
     workload = cj.Workload([0.0, 0.1], [100, 200], [10, 20], epoch=late)
     with pytest.raises(cj.IntensityError, match="covers"):
@@ -77,3 +81,68 @@ def test_steps_come_on_request_in_the_workload_s_order():
     assert steps.batch.prefilling[0].tolist() == [False, True]
     first_prefill = steps.start[steps.batch.prefilling[:, 0]][0]
     assert first_prefill + timeline.start_s == pytest.approx(timeline.scheduled_s[0])
+
+
+def test_whole_numbers_as_features_cost_what_floats_cost():
+    system = cj.System.load()
+    counts = (8, 8, 0, 0, 8, 800, 80000)
+    whole = system.iteration_cost(cj.BatchFeatures(*counts))
+    assert whole == system.iteration_cost(cj.BatchFeatures(*map(float, counts)))
+    operators = system.operator_costs(cj.BatchFeatures(*counts))
+    latency = sum(float(t) for t, _ in operators.values())
+    assert latency == pytest.approx(float(whole[0]), rel=1e-9)
+
+
+def test_a_gpu_of_one_s_own_takes_a_cost_of_one_s_own():
+    known = cj.System.load()
+    fields = {**vars(known.accelerator), "name": "mine"}
+    mine = cj.Accelerator(**fields)
+    with pytest.raises(cj.ConfigError, match="mine"):
+        cj.System.load(mine)
+    system = cj.System.load(mine, cost=known.cost)
+    ours, theirs = cj.serve(WORKLOAD, system), cj.serve(WORKLOAD, known)
+    assert ours.carbon_g == theirs.carbon_g
+
+
+def test_results_outside_the_fitted_box_are_flagged():
+    inside = cj.attribute(WORKLOAD, cj.System.load())
+    assert not inside.flags
+    long = cj.Workload([0.0], [120_000], [2])
+    assert any("fitted to" in flag for flag in cj.attribute(long, cj.System.load()).flags)
+
+
+def test_table_and_fit_agree_on_the_active_idle_power():
+    for name in available_accelerators():
+        table, fit = accelerator(name), fitted_power(name)
+        assert table.active_idle_power == pytest.approx(fit["active_idle_power"], rel=1e-4)
+        assert table.idle_power == fit["idle_power"]
+
+
+def test_a_clock_of_32_bits_refuses_what_it_cannot_tell_apart():
+    workload = cj.Workload([0.0, 20_000.0], [10, 10], [2, 2])
+    cj.serve(workload, cj.System.load())
+    with jax.enable_x64(False), pytest.raises(cj.WorkloadError, match="64 bits"):
+        cj.serve(workload, cj.System.load())
+
+
+def test_the_window_holds_the_first_arrival():
+    system = cj.System.load()
+    game = cj.ServingGame(WORKLOAD, system, window_s=(-1.0, 5.0))
+    wider = cj.ServingGame(WORKLOAD, system, window_s=(-1.0, 8.0))
+    nobody = np.zeros(2, bool)
+    assert float(wider(nobody)) == pytest.approx(1.5 * float(game(nobody)), rel=1e-9)
+    with pytest.raises(cj.WorkloadError, match="window_s"):
+        cj.ServingGame(WORKLOAD, system, window_s=(0.05, 5.0))
+
+
+def test_a_coalition_that_ends_after_the_series_is_no_result():
+    """Without the first request the third misses the second's batch, and waits for it."""
+    epoch = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    workload = cj.Workload([0.0, 0.05, 0.1], [10, 10, 10], [30, 100, 100], epoch=epoch)
+    end = cj.serve(workload, cj.System.load(policy="static")).end_s
+    hours = cj.Intensity([0.0, end + 1e-3], [300.0])
+    system = cj.System.load(policy="static", carbon_intensity=hours)
+    assert cj.serve(workload, system).carbon_g > 0
+    for method in ("shapley", "leave_one_out"):
+        with pytest.raises(cj.InputError, match="not a finite number"):
+            cj.attribute(workload, system, method=method)

@@ -16,6 +16,7 @@ SYSTEMS = [
     ("b200-sxm", "llama-3.1-405b", 8),
     ("h100-sxm", "llama-3.1-70b", 4),
     ("a100-sxm", "llama-2-7b", 2),
+    ("rtx-pro-6000", "llama-3.1-8b", 1),
 ]
 FIELDS = list(BatchFeatures.__annotations__)
 
