@@ -81,7 +81,8 @@ def _one_of(argument: str, value: str, choices: tuple[str, ...]) -> None:
 def _value_column(table: Table, kind: str, column: str | None) -> str:
     stamp, *others = table.columns
     if column is not None:
-        table.require((stamp, column), others)
+        if column not in others:
+            raise table.missing(column, others)
         return column
     exported = {}
     for name in others:
@@ -94,14 +95,16 @@ def _value_column(table: Table, kind: str, column: str | None) -> str:
         return others[0]
     raise table.fail(
         f"it is not clear which column holds the {kind} intensity in gCO2e/kWh.",
-        hint="Name it with `column=`; the file has " + listed(others) + ".",
+        hint="Name it with `--intensity-column`, or column= in Python; the file has "
+        + listed(others)
+        + ".",
     )
 
 
 def _stamps(table: Table, zone: ZoneInfo | None) -> np.ndarray:
     stamp = next(iter(table.columns))
     says_utc = _UTC_NAME.search(stamp) is not None
-    utc = instants(table, stamp, ZoneInfo("UTC") if says_utc else zone)
+    utc = instants(table, stamp, ZoneInfo("UTC") if says_utc else zone, "--intensity-tz")
     steps = np.diff(utc)
     bad = np.flatnonzero(steps <= 0)
     if len(bad):
@@ -145,7 +148,8 @@ def _gap_error(table: Table, stamps_s: np.ndarray, gaps: Gaps) -> InputError:
         + (f", and in {gaps.count - 1} other places" if gaps.count > 1 else "")
         + ".",
         after,
-        hint='Choose how to fill it: missing="nearest" or missing="interpolate".',
+        hint="Choose how to fill it: `--intensity-missing nearest` or `interpolate`, "
+        'missing="nearest" or "interpolate" in Python.',
     )
 
 

@@ -34,6 +34,7 @@ def answer(outcome: Outcome) -> dict[str, Any]:
         "energy_j": float(np.sum(found.energy_j)) + found.unattributed_energy_j,
         "top": _top(outcome),
         "flags": list(found.flags),
+        "notes": list(outcome.notes),
         "seconds": round(outcome.seconds, 3),
     }
 

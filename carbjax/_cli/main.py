@@ -1,11 +1,15 @@
 """The command `carbjax`: finds the subcommand, and turns bad input into exit code 2."""
 
+import contextlib
 import importlib
+import os
 import sys
+from collections.abc import Iterator
+from typing import Any, NoReturn
 
 import click
 
-from carbjax._errors import InputError
+from carbjax._errors import CarbjaxError, InputError
 from carbjax._version import __version__
 
 # Summaries stand here so that `carbjax --help` imports no command.
@@ -32,12 +36,35 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        with _one_line_errors():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> object:
-        try:
+        with _one_line_errors():
             return super().invoke(ctx)
-        except InputError as error:
-            click.echo(f"carbjax: {error}", err=True)
-            ctx.exit(2)
+
+
+@contextlib.contextmanager
+def _one_line_errors() -> Iterator[None]:
+    try:
+        yield
+    except InputError as error:
+        _fail(str(error), 2)
+    except CarbjaxError as error:
+        _fail(str(error), 1)
+    except click.exceptions.NoArgsIsHelpError:
+        raise
+    except click.UsageError as error:
+        if error.ctx is None:
+            raise
+        message = " ".join(error.format_message().split()).rstrip(".")
+        _fail(f"{message}. Try `{error.ctx.command_path} --help`.", 2)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    click.echo(f"carbjax: {message}", err=True)
+    raise click.exceptions.Exit(code)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -54,5 +81,19 @@ def carbjax() -> None:
 
 
 def main() -> None:
-    """Nothing; exits with 0 when all went well and 2 for bad input."""
-    sys.exit(carbjax())
+    """Nothing; exits with 0 when all went well, 2 for bad input, 1 for another error."""
+    try:
+        carbjax()
+    except SystemExit as end:
+        _leave(int(end.code or 0))
+
+
+def _leave(code: int) -> NoReturn:
+    # Not through the interpreter's end: threads of libraries that are still starting
+    # there abort the process, and the exit code is lost.
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        code = code or 1
+    os._exit(code)

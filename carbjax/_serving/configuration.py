@@ -21,7 +21,7 @@ def read_system(path: str | os.PathLike) -> System:
 def make_system(settings: SystemSettings, intensity: Intensity | None = None) -> System:
     """The system that the settings describe, its intensity read unless given."""
     arguments = settings.model_dump(
-        exclude={"carbon_intensity", "intensity_kind", "intensity_tz"}
+        exclude={name for name in SystemSettings.model_fields if "intensity" in name}
     )
     if intensity is None:
         intensity = make_intensity(settings)
@@ -34,5 +34,11 @@ def make_intensity(settings: SystemSettings) -> Intensity:
     try:
         constant = float(given)
     except ValueError:
-        return read_intensity(str(given), settings.intensity_kind, tz=settings.intensity_tz)
+        return read_intensity(
+            str(given),
+            settings.intensity_kind,
+            column=settings.intensity_column,
+            tz=settings.intensity_tz,
+            missing=settings.intensity_missing,
+        )
     return Intensity.constant(constant)

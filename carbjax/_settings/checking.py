@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from carbjax._errors import ConfigError
 from carbjax._settings.sections import RunSettings
+from carbjax._settings.wanted import wanted
 
 _PATHS = (
     ("trace", "path"),
@@ -108,8 +109,8 @@ def _config_error(
         return ConfigError(
             f"`{setting}` is {given!r}.", file=file, hint=f"Choose of {allowed}."
         )
-    wanted = details["msg"].removeprefix("Input should be ")
-    return ConfigError(f"`{setting}` is {given!r}.", file=file, hint=f"Give {wanted}.")
+    hint = f"Give {wanted(keys, is_too_large=kind.startswith('less_than'))}."
+    return ConfigError(f"`{setting}` is {given!r}.", file=file, hint=hint)
 
 
 def _known(section: tuple[str, ...], key: str) -> str:

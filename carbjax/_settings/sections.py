@@ -23,6 +23,11 @@ class TraceSettings(Section):
     tz: str | None = Field(
         default=None, description="IANA zone of time stamps without one, such as UTC."
     )
+    epoch: str | dt.datetime | None = Field(
+        default=None,
+        description="Instant of second 0 (ISO 8601 with its offset), where the trace "
+        "counts seconds.",
+    )
     start: Instant | None = Field(
         default=None,
         alias="from",
@@ -71,6 +76,12 @@ class SystemSettings(Section):
     )
     intensity_tz: str | None = Field(
         default=None, description="IANA zone of the intensity file's stamps without one."
+    )
+    intensity_column: str | None = Field(
+        default=None, description="Column of the intensity file, where it has several."
+    )
+    intensity_missing: Literal["error", "nearest", "interpolate"] = Field(
+        default="error", description="What becomes of steps the intensity file lacks."
     )
     pue: Annotated[float, Field(ge=1, lt=10)] = Field(
         default=1.1, description="Power usage effectiveness of the site."

@@ -6,4 +6,8 @@ from carbjax._traces.read import (
     read_trace as read_trace,
     read_trace_report as read_trace_report,
 )
-from carbjax._traces.report import TokenSummary as TokenSummary, TraceReport as TraceReport
+from carbjax._traces.report import (
+    NO_CALENDAR as NO_CALENDAR,
+    TokenSummary as TokenSummary,
+    TraceReport as TraceReport,
+)

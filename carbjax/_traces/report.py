@@ -10,6 +10,10 @@ from carbjax._traces.format import TraceFormat
 from carbjax._traces.table import Table
 from carbjax._workload import Workload
 
+NO_CALENDAR = (
+    "Arrivals have no calendar: the carbon intensity must be a constant, or the epoch "
+    "given (`--epoch`, or epoch= of `Workload` in Python)."
+)
 _LISTED_ROWS = 5
 
 
@@ -83,10 +87,7 @@ def _arrival_notes(table: Table, workload: Workload) -> list[str]:
             "order of the file."
         )
     if workload.epoch is None:
-        notes.append(
-            "Arrivals have no calendar: the carbon intensity must be a constant, or the "
-            "epoch given."
-        )
+        notes.append(NO_CALENDAR)
     return notes
 
 

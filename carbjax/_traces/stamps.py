@@ -19,13 +19,17 @@ _ZONED = r":\d{2}(\.\d+)?(Z|[+-]\d{2}(:?\d{2})?)$"
 
 
 def instants(
-    table: Table, column: str, zone: zoneinfo.ZoneInfo | None
+    table: Table,
+    column: str,
+    zone: zoneinfo.ZoneInfo | None,
+    zone_option: str = "--tz",
 ) -> Int[np.ndarray, " rows"]:
     """UTC nanoseconds of a column of ISO 8601 stamps or Parquet timestamps.
 
     Stamps that carry an offset say when they are. Naive ones are local times of `zone`;
     without one they are an error, as are those that the zone's clock changes skip or
-    repeat, and a mixture of both kinds.
+    repeat, and a mixture of both kinds. Errors name `zone_option` of the command line as
+    the way to give the zone.
     """
     values = present(table, column)
     if pa.types.is_timestamp(values.type):
@@ -39,7 +43,8 @@ def instants(
             f"the time stamp {table.shown(column, 0)} has no time zone.",
             0,
             column,
-            hint='Say in which zone it was taken: `--tz UTC`, or tz="UTC" in Python.',
+            hint=f'Say in which zone it was taken: `{zone_option} UTC`, or tz="UTC" in '
+            "Python.",
         )
     return _localised(table, column, parsed, zone)
 

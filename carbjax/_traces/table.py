@@ -55,7 +55,7 @@ class Table:
         surplus = [c for c in self.columns if c not in names and c not in optional]
         for name in names:
             if name not in self.columns:
-                raise self._missing(name, surplus)
+                raise self.missing(name, surplus)
         if surplus:
             unused = [c for c in optional if c not in self.columns]
             near = _near(surplus[0], unused)
@@ -69,8 +69,9 @@ class Table:
                 else f"Known are {listed(dict.fromkeys([*names, *optional]))}.",
             )
 
-    def _missing(self, name: str, surplus: list[str]) -> InputError:
-        near = _near(name, surplus)
+    def missing(self, name: str, unused: Iterable[str]) -> InputError:
+        """The error that column `name` is missing; one of `unused` may be it, misspelt."""
+        near = _near(name, unused)
         return self.error(
             "this column is missing.",
             file=self.file,

@@ -69,7 +69,7 @@ def test_every_method_has_a_judge():
 @pytest.mark.parametrize("name", JUDGES)
 def test_shares_and_unattributed_close(name, idle):
     rng = np.random.default_rng(8)
-    for case in CASES[:6]:
+    for case in CASES[:3]:
         player = np.arange(len(case.requests)) % 3 % len(case.requests)
         if len(set(player.tolist())) < player.max() + 1:
             continue
@@ -91,7 +91,8 @@ def test_electricity_is_shared_like_operational_carbon(provisioning):
     rng = np.random.default_rng(9)
     for name in JUDGES:
         _, workload, system = judged(CASES[0], rng, provisioning)
-        constant = Intensity.constant(360.0)
+        edges_s = system.carbon_intensity.edges_s
+        constant = Intensity(edges_s, np.full(len(edges_s) - 1, 360.0))
         system = eqx.tree_at(lambda s: s.carbon_intensity, system, constant)
         result = attribute(workload, system, method=name, idle="equal")
         np.testing.assert_allclose(

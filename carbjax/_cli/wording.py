@@ -1,0 +1,32 @@
+"""Errors of the library in the words of the command line."""
+
+import contextlib
+from collections.abc import Iterator
+
+from carbjax._errors import WorkloadError
+from carbjax._settings.sections import SystemSettings
+
+
+@contextlib.contextmanager
+def about_trace(path: str) -> Iterator[None]:
+    """Within it a `WorkloadError` names the trace, and options beside arguments."""
+    try:
+        yield
+    except WorkloadError as error:
+        raise type(error)(
+            _with_options(error.problem),
+            file=path if error.file is None else error.file,
+            row=error.row,
+            column=error.column,
+            hint=None if error.hint is None else _with_options(error.hint),
+        ) from None
+
+
+def _with_options(text: str) -> str:
+    for name, field in SystemSettings.model_fields.items():
+        extra = field.json_schema_extra
+        named = extra.get("option") if isinstance(extra, dict) else None
+        option = f"--{named or name.replace('_', '-')}"
+        if option not in text:
+            text = text.replace(f"`{name}`", f"`{name}` / `{option}`")
+    return text

@@ -1,0 +1,57 @@
+"""What a setting may be, in words."""
+
+import datetime as dt
+import typing
+from collections.abc import Iterable
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from carbjax._settings.sections import RunSettings
+
+_WORDS = {
+    int: "a whole number",
+    float: "a finite number",
+    str: "text",
+    dt.datetime: "an instant",
+}
+_LOWER = {"ge": ", {} or more"}
+_BOTH = _LOWER | {"le": " and at most {}", "lt": " and below {}"}
+
+
+def wanted(keys: tuple[str, ...], is_too_large: bool) -> str:
+    """Such as "a whole number, 1 or more"; the upper end where the value is too large."""
+    if len(keys) < 2:
+        return "a table"
+    section, key = keys
+    table = typing.cast(type[BaseModel], RunSettings.model_fields[section].annotation)
+    field = next(f for name, f in table.model_fields.items() if (f.alias or name) == key)
+    members = typing.get_args(field.annotation) or (field.annotation,)
+    words = [
+        word + _range(limits, is_too_large)
+        for word, limits in (_described(member, field.metadata) for member in members)
+        if word
+    ]
+    return " or ".join(words)
+
+
+def _described(member: object, limits: list[object]) -> tuple[str, list[object]]:
+    if typing.get_origin(member) is typing.Annotated:
+        member, *annotations = typing.get_args(member)
+        limits = [
+            limit
+            for annotation in annotations
+            for limit in (
+                annotation.metadata if isinstance(annotation, FieldInfo) else [annotation]
+            )
+        ]
+    return _WORDS.get(typing.cast(type, member), ""), limits
+
+
+def _range(limits: Iterable[object], is_too_large: bool) -> str:
+    said = ""
+    for limit in limits:
+        for name, phrase in (_BOTH if is_too_large else _LOWER).items():
+            end = getattr(limit, name, None)
+            said += "" if end is None else phrase.format(end)
+    return said
