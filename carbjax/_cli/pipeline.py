@@ -96,10 +96,9 @@ def read_workload(trace: TraceSettings) -> Requests:
     notes = [note.removesuffix(".") for note in report.notes if note != NO_CALENDAR]
     if trace.epoch is not None:
         whole = _placed(whole, trace)
-        notes.append(f"second 0 of the trace was set to {whole.epoch:%Y-%m-%dT%H:%M:%S%:z}")
-    workload, tenants = _players(
-        selected(_labelled(whole), trace), trace, report.num_tenants is not None
-    )
+        notes.append(f"Second 0 of the trace was set to {trace.epoch}")
+    chosen = selected(_labelled(whole), trace)
+    workload, tenants = _players(chosen, trace, report.num_tenants is not None)
     return Requests(workload, tenants, tuple(notes))
 
 

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 
+from carbjax._cli.options import option_name
 from carbjax._errors import WorkloadError
 from carbjax._settings.sections import SystemSettings
 
@@ -23,10 +24,8 @@ def about_trace(path: str) -> Iterator[None]:
 
 
 def _with_options(text: str) -> str:
-    for name, field in SystemSettings.model_fields.items():
-        extra = field.json_schema_extra
-        named = extra.get("option") if isinstance(extra, dict) else None
-        option = f"--{named or name.replace('_', '-')}"
+    for name in SystemSettings.model_fields:
+        option = option_name(("system", name))
         if option not in text:
             text = text.replace(f"`{name}`", f"`{name}` / `{option}`")
     return text

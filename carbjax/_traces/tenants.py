@@ -67,7 +67,7 @@ def _mapped(
 def _map_file(table: Table, path: str | os.PathLike[str]) -> dict[str, str]:
     if isinstance(path, str) and not pathlib.Path(path).exists():
         raise TraceError(
-            f"`tenant` is {path!r}, neither a column nor a file.",
+            f"`tenant` / `--tenants` is {path!r}, neither a column nor a file.",
             file=table.file,
             hint=f"The columns are {listed(table.columns)}.",
         )

@@ -76,6 +76,33 @@ def test_intensity_scales_operational_carbon_alone(tmp_path):
         assert parts[1][name] == pytest.approx(factor * parts[0][name], rel=1e-12)
 
 
+def test_notes_of_the_trace_reach_screen_answer_and_ledger(tmp_path):
+    trace = write(tmp_path, GOOD + "d,ann,0.2,0,0\n")
+    out = tmp_path / "ledger.csv"
+    result = call("attribute", trace, "--out", out, "--json")
+    answer = json.loads(result.stdout)
+    unsorted, null = answer["notes"]
+    assert "before the one above" in unsorted and "ask for nothing" in null
+    flags = pyarrow.csv.read_csv(out)["flags"][0].as_py()
+    screen = call("attribute", trace).stdout
+    for note in answer["notes"]:
+        assert note in answer["flags"] and note in flags and f"Note: {note}" in screen
+
+
+def test_an_epoch_places_a_trace_in_a_series_that_is_filled(tmp_path):
+    rows = [f"2020-01-01T0{hour}:00Z,9,{100 * hour}\n" for hour in (1, 2, 3, 5)]
+    series = write(tmp_path, "time,other,grid\n" + "".join(rows), "grid.csv")
+    trace = write(tmp_path, GOOD)
+    given = ["--intensity", series, "--intensity-column", "grid"]
+    filled = ["--intensity-missing", "interpolate", "--epoch", "2020-01-01T04:10Z"]
+    result = call("attribute", trace, *given, *filled, "--json")
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout)
+    same = json.loads(call("attribute", trace, "--intensity", 400, "--json").stdout)
+    assert answer["total_gco2e"] == pytest.approx(same["total_gco2e"], rel=1e-9)
+    assert any("2020-01-01T04:10Z" in note for note in answer["notes"])
+
+
 def test_a_ledger_replaces_the_old_one(tmp_path):
     trace, out = write(tmp_path, GOOD), write(tmp_path, "old", "ledger.csv")
     assert call("attribute", trace, "--out", out).exit_code == 0

@@ -1,6 +1,10 @@
 import os
+import subprocess
+import sys
 
 import pytest
+
+from carbjax._errors import CarbjaxError
 
 from .calling import GOOD, HEADER, call, write
 
@@ -16,13 +20,19 @@ TRACES = {
     "not a number": (GOOD + "d,ann,0.4,NaN,3\n", "row 5, column 'prompt_tokens'"),
     "negative": (GOOD + "d,ann,0.4,3,-1\n", "row 5, column 'decode_tokens'"),
     "fraction": (GOOD + "d,ann,0.4,3.5,1\n", "row 5, column 'prompt_tokens'"),
+    "hexadecimal": (GOOD + "d,ann,0.4,0x10,1\n", "row 5, column 'prompt_tokens'"),
     "beyond int32": (GOOD + "d,ann,0.4,3000000000,1\n", "row 5, column 'prompt_tokens'"),
     "naive stamp": (AZURE, "zone"),
 }
 OPTIONS = {
-    "cap below 1": (["--max-num-seqs", "0"], "`--max-num-seqs` is '0'"),
+    "cap below 1": (
+        ["--max-num-seqs", "0"],
+        "`--max-num-seqs` is '0'. Give a whole number, 1 or more.",
+    ),
     "not a whole cap": (["--max-num-seqs", "1.5"], "`--max-num-seqs` is '1.5'"),
     "too large a request": (["--kv-capacity", "150"], "request 'b'"),
+    "too large, by option": (["--kv-capacity", "150"], "`--kv-capacity` is 150"),
+    "too large, by file": (["--kv-capacity", "150"], "trace.csv: request"),
     "unknown gpu": (["--accelerator", "h20"], "h200-sxm"),
     "unknown model": (["--model", "llama"], "llama-3.1-8b"),
     "unknown method": (["--method", "shaply"], "shapley"),
@@ -39,6 +49,9 @@ OPTIONS = {
     "no such zone": (["--tz", "Mars"], "Mars"),
     "no such tenants": (["--tenants", "nobody.csv"], "nobody.csv"),
     "unknown format": (["--format", "azur"], "azure"),
+    "unclear epoch": (["--epoch", "noon"], "`--epoch` is 'noon'"),
+    "epoch without offset": (["--epoch", "2023-11-16T18:00"], "with its offset"),
+    "unknown way to fill": (["--intensity-missing", "drop"], "interpolate"),
     "seed below 0": (["--seed", "-1"], "`--seed` is '-1'"),
     "ledger of unknown kind": (["--out", "ledger.xls"], ".parquet or .csv"),
     "ledger in no folder": (["--out", "nowhere/ledger.csv"], "no folder"),
@@ -49,7 +62,7 @@ OPTIONS = {
 def assert_refused(result, said, folder, kept):
     assert result.exit_code == 2, result.output
     assert said in result.stderr
-    assert "Traceback" not in result.stderr
+    assert result.stderr.startswith("carbjax: ") and result.stderr.count("\n") == 1
     assert result.stdout == ""
     assert sorted(os.listdir(folder)) == sorted(kept)
 
@@ -94,4 +107,50 @@ def test_a_series_needs_a_calendar(tmp_path):
     trace = write(tmp_path, GOOD)
     series = write(tmp_path, SERIES, "grid.csv")
     result = call("attribute", trace, "--intensity", series)
-    assert_refused(result, "calendar", tmp_path, ["trace.csv", "grid.csv"])
+    assert_refused(result, "`--epoch`", tmp_path, ["trace.csv", "grid.csv"])
+
+
+def test_an_epoch_is_not_given_twice(tmp_path):
+    trace = write(tmp_path, AZURE)
+    epoch = ["--epoch", "2023-11-16T18:00Z"]
+    result = call("attribute", trace, "--tz", "UTC", *epoch)
+    assert_refused(result, "time stamps of its own", tmp_path, ["trace.csv"])
+
+
+def test_a_trace_that_asks_for_nothing_is_named(tmp_path):
+    trace = write(tmp_path, HEADER + "a,ann,0.0,0,0\n")
+    result = call("attribute", trace)
+    assert_refused(result, "trace.csv: every request", tmp_path, ["trace.csv"])
+
+
+@pytest.mark.parametrize(
+    "header, values, said",
+    [
+        ("time,a,b\n", "Z,1,2", "`--intensity-column`"),
+        ("time,a\n", "Z,1", "`--intensity-missing nearest`"),
+        ("time,a\n", ",1", "`--intensity-tz UTC`"),
+    ],
+)
+def test_ways_out_of_a_bad_series_are_options(tmp_path, header, values, said):
+    hours = [f"2020-01-01T0{hour}:00{values}\n" for hour in (0, 1, 2, 3, 5)]
+    series = write(tmp_path, header + "".join(hours), "grid.csv")
+    result = call("attribute", write(tmp_path, GOOD), "--intensity", series)
+    assert_refused(result, said, tmp_path, ["trace.csv", "grid.csv"])
+
+
+def test_an_error_within_carbjax_is_one_line_and_exit_code_1(tmp_path, monkeypatch):
+    def fail(*_):
+        raise CarbjaxError("the run did not end.")
+
+    monkeypatch.setattr("carbjax._cli.sample.trace_path", fail)
+    result = call("validate", write(tmp_path, GOOD))
+    assert (result.exit_code, result.stderr) == (1, "carbjax: the run did not end.\n")
+
+
+def test_a_process_that_refuses_exits_with_2(tmp_path):
+    script = "from carbjax._cli.main import main; main()"
+    command = [sys.executable, "-c", script, "validate", write(tmp_path, HEADER)]
+    for _ in range(5):
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 2, done.stderr
+        assert done.stderr.startswith("carbjax: ") and done.stderr.count("\n") == 1

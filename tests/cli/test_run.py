@@ -40,8 +40,16 @@ def test_a_configuration_does_what_the_options_do(tmp_path):
         ('"static"', '"fifo"', "`system.policy` is 'fifo'. Choose of prefill_first"),
         ("policy =", "polcy =", "`system.polcy` is not known. Did you mean 'policy'?"),
         ("[system]", "[sytem]", "`sytem` is not known. Did you mean 'system'?"),
-        ("limit = 2", 'limit = "2"', "`trace.limit` is '2'. Give a valid integer."),
-        ("limit = 2", "limit = 0", "`trace.limit` is 0."),
+        (
+            "limit = 2",
+            'limit = "2"',
+            "`trace.limit` is '2'. Give a whole number, 1 or more.",
+        ),
+        ("limit = 2", "limit = 0", "`trace.limit` is 0. Give a whole number, 1 or more."),
+        ("limit = 2", "limit = 3000000000", "1 or more and at most 2147483647."),
+        ("limit = 2", "format = 3", "`trace.format` is 3. Give text."),
+        ("limit = 2", "epoch = true", "`trace.epoch` is True. Give text or an instant."),
+        ("[attribution]", "[[attribution]]", "'tokens'}]. Give a table."),
         ("limit = 2", "from = nan", "`trace.from` is nan."),
         ('path = "trace.csv"', "", "`trace.path` is missing"),
         ("250", "true", "`system.carbon_intensity` is True"),
@@ -58,6 +66,14 @@ def test_a_bad_configuration_names_file_key_and_way_out(tmp_path, old, new, said
     assert not (tmp_path / "ledger.csv").exists()
     if "gone" not in said:
         assert "run.toml" in result.stderr
+
+
+def test_an_epoch_may_be_a_date_of_toml(tmp_path):
+    write(tmp_path, GOOD)
+    config = CONFIG.replace("limit = 2", "epoch = 2020-01-01T00:00:00Z")
+    result = call("run", write(tmp_path, config, "run.toml"), "--json")
+    assert result.exit_code == 0, result.output
+    assert any("2020-01-01" in note for note in json.loads(result.stdout)["notes"])
 
 
 def test_a_missing_configuration_is_named(tmp_path):

@@ -30,6 +30,18 @@ BAD = {
     "name not closed": (IDS + 'a,0,1,1\n"b,0,1,1\n', 3, None, "quote not closed"),
     "last quote not closed": (OWN + '0,1,1\n1,2,"3\n4,5,6\n', 3, None, "quote not closed"),
     "missing column": ("arrival,prompt_tokens\n0,1\n", 1, "decode_tokens", "missing"),
+    "nothing misspelt": (
+        "arrival,decode_tokens\n0,1\n",
+        1,
+        "prompt_tokens",
+        "missing. The file has arrival, decode_tokens.",
+    ),
+    "known columns": (
+        "arrival,prompt_tokens,decode_tokens,tenant_id,xyz\n0,1,1,a,b\n",
+        1,
+        "xyz",
+        "Known are arrival, prompt_tokens, decode_tokens, request_id, tenant_id.",
+    ),
     "misspelt column": (
         "arrival,promt_tokens,decode_tokens\n0,1,1\n",
         1,
@@ -59,6 +71,7 @@ BAD = {
     "infinite": (OWN + "0,1,inf\n", 2, "decode_tokens", "not finite"),
     "negative": (OWN + "0,1,1\n0,1,-2\n", 3, "decode_tokens", "-2 is negative"),
     "fractional": (OWN + "0,1,1\n0,1.5,2\n", 3, "prompt_tokens", "1.5 is not a whole"),
+    "hexadecimal": (OWN + "0,1,1\n0,1,0X1F\n", 3, "decode_tokens", "not a decimal"),
     "beyond int32": (OWN + "0,2147483648,2\n", 2, "prompt_tokens", "beyond 2147483647"),
     "beyond int64": (OWN + "0,99999999999999999999,2\n", 2, "prompt_tokens", "beyond"),
     "no number": (OWN + "0,1,1\n1,two,2\n", 3, "prompt_tokens", "'two' is not a number"),
