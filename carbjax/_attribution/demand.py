@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from carbjax._attribution.attribution import Attribution
-from carbjax._attribution.methods import register_method, require
+from carbjax._attribution.methods import register_method, require_run
 from carbjax._attribution.proportional import in_proportion
 from carbjax._games.base import AbstractGame
 from carbjax._serving.serve import Timeline, serve
@@ -35,8 +35,7 @@ def demand(
     equal requests pay the same only if they are served at the same time. A peak costs as
     much however short it is.
     """
-    require("demand", workload=workload, system=system)
-    assert workload is not None and system is not None
+    workload, system = require_run("demand", workload, system)
     timeline = timeline or serve(workload, system)
     paid = _reservation_cost(workload, timeline)
     weights = np.bincount(workload.player, paid, workload.num_players)

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from carbjax._attribution.attribution import Attribution
-from carbjax._attribution.methods import register_method, require
+from carbjax._attribution.methods import register_method, require_run
 from carbjax._attribution.proportional import in_proportion
 from carbjax._errors import InputError
 from carbjax._games.base import AbstractGame
@@ -31,8 +31,7 @@ def energy_per_token(
 
     Raises `InputError` where no request has an answer.
     """
-    require("energy_per_token", workload=workload, system=system)
-    assert workload is not None and system is not None
+    workload, system = require_run("energy_per_token", workload, system)
     answers = workload.num_decode_tokens
     if not answers.any():
         raise InputError(

@@ -70,11 +70,24 @@ def _find(name: str) -> _Entry:
     return _ENTRIES[name]
 
 
-def require(name: str, **needs: object) -> None:
-    """Raises `InputError` naming what the method `name` needs and was not given."""
-    missing = [f"`{argument}`" for argument, value in needs.items() if value is None]
-    if missing:
-        raise InputError(
-            f"method {name!r} needs {' and '.join(missing)}.",
-            hint="Use `carbjax.attribute(workload, system, method=...)`, which gives all.",
-        )
+def require_run(
+    name: str, workload: Workload | None, system: System | None
+) -> tuple[Workload, System]:
+    """What the method `name` needs to look at the run, or `InputError` if it is missing."""
+    if workload is None or system is None:
+        raise _lacking(name, "`workload` and `system`")
+    return workload, system
+
+
+def require_game(name: str, game: AbstractGame | None) -> AbstractGame:
+    """What the method `name` needs to value coalitions, or `InputError`."""
+    if game is None:
+        raise _lacking(name, "`game`")
+    return game
+
+
+def _lacking(name: str, what: str) -> InputError:
+    return InputError(
+        f"method {name!r} needs {what}.",
+        hint="Use `carbjax.attribute(workload, system, method=...)`, which gives all.",
+    )

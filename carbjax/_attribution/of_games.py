@@ -6,7 +6,7 @@ from jaxtyping import PRNGKeyArray
 
 from carbjax._attribution.attribution import Attribution, sum_players
 from carbjax._attribution.exact import shapley_emissions
-from carbjax._attribution.methods import register_method, require
+from carbjax._attribution.methods import register_method, require_game
 from carbjax._carbon.emissions import Emissions
 from carbjax._games.base import AbstractGame
 from carbjax._games.many import components_of
@@ -28,8 +28,7 @@ def exact_shapley(
     Shapley (1953). Cost: v of all coalitions, 2^C for C players, fewer where requests
     are equal. Keeps all axioms: efficiency, symmetry, null player, linearity.
     """
-    require("shapley", game=game)
-    assert game is not None
+    game = require_game("shapley", game)
     whole, nobody = _extremes(game)
     shares = shapley_emissions(game)
     return Attribution("shapley", shares, nobody, whole)
@@ -48,8 +47,7 @@ def leave_one_out(
     Cost: C + 1 values of v. Keeps symmetry, null player and linearity, not efficiency:
     what the players do not add up to is unattributed.
     """
-    require("leave_one_out", game=game)
-    assert game is not None
+    game = require_game("leave_one_out", game)
     whole = components_of(game, jnp.ones((1, game.num_players), bool))
     others = components_of(game, ~jnp.eye(game.num_players, dtype=bool))
     shares = jax.tree.map(lambda a, b: a - b, whole, others)

@@ -4,7 +4,7 @@ import jax
 from jaxtyping import PRNGKeyArray
 
 from carbjax._attribution.attribution import Attribution, by_player
-from carbjax._attribution.methods import register_method, require
+from carbjax._attribution.methods import register_method, require_run
 from carbjax._attribution.per_iteration import EqualObserver, TokensObserver
 from carbjax._attribution.streaming import StreamingObserver
 from carbjax._games.base import AbstractGame
@@ -29,8 +29,7 @@ def streaming(
     one participant. Cost: O(I + R). Keeps efficiency (up to a quadrature that closes to
     1e-9), symmetry within a batch, null player, and linearity over iterations.
     """
-    require("streaming", workload=workload, system=system)
-    assert workload is not None and system is not None
+    workload, system = require_run("streaming", workload, system)
     each_its_own = workload.num_players == workload.num_requests
     num_tenants = None if each_its_own else workload.num_players
     observer = StreamingObserver(system.cost, system.footprint, num_tenants)
@@ -49,8 +48,7 @@ def iteration_equal(
 
     Keeps efficiency, null player, and linearity over iterations; blind to lengths.
     """
-    require("iteration_equal", workload=workload, system=system)
-    assert workload is not None and system is not None
+    workload, system = require_run("iteration_equal", workload, system)
     observer = EqualObserver(system.footprint)
     return _charge("iteration_equal", observer, workload, system)
 
@@ -67,8 +65,7 @@ def iteration_tokens(
 
     Keeps efficiency, null player, and linearity over iterations; blind to contexts.
     """
-    require("iteration_tokens", workload=workload, system=system)
-    assert workload is not None and system is not None
+    workload, system = require_run("iteration_tokens", workload, system)
     observer = TokensObserver(system.footprint)
     return _charge("iteration_tokens", observer, workload, system)
 

@@ -5,7 +5,7 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from carbjax._attribution.attribution import Attribution
-from carbjax._attribution.methods import register_method, require
+from carbjax._attribution.methods import register_method, require_run
 from carbjax._games.base import AbstractGame
 from carbjax._serving.serve import Timeline, serve
 from carbjax._serving.system import System
@@ -40,8 +40,7 @@ def token_based(
     Cost: O(R) after one run. Keeps efficiency, symmetry and null player, not linearity:
     served in two parts, the same requests owe something else (section 4.2 of the paper).
     """
-    require("tokens", workload=workload, system=system)
-    assert workload is not None and system is not None
+    workload, system = require_run("tokens", workload, system)
     weights = _token_weights(workload, prefill_weight, decode_weight)
     return in_proportion("tokens", weights, timeline or serve(workload, system))
 
@@ -55,8 +54,7 @@ def token_price_based(
     key: PRNGKeyArray | None = None,
 ) -> Attribution:
     """Shares in proportion to p + 4 d: an answer token weighs as its price usually does."""
-    require("tokens_priced", workload=workload, system=system)
-    assert workload is not None and system is not None
+    workload, system = require_run("tokens_priced", workload, system)
     weights = _token_weights(workload, 1.0, 4.0)
     return in_proportion("tokens_priced", weights, timeline or serve(workload, system))
 
@@ -73,8 +71,7 @@ def time_based(
 
     Cost: O(R) after one run. Keeps efficiency and null player.
     """
-    require("time", workload=workload, system=system)
-    assert workload is not None and system is not None
+    workload, system = require_run("time", workload, system)
     timeline = timeline or serve(workload, system)
     return in_proportion("time", residence_s(workload, timeline), timeline)
 

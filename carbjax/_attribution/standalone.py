@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from carbjax._attribution.attribution import Attribution
-from carbjax._attribution.methods import register_method, require
+from carbjax._attribution.methods import register_method, require_game
 from carbjax._errors import InputError
 from carbjax._games.base import AbstractGame
 from carbjax._games.many import components_of
@@ -32,8 +32,7 @@ def standalone(
 
     Raises `InputError` where what players emit alone adds up to nothing.
     """
-    require("standalone", game=game)
-    assert game is not None
+    game = require_game("standalone", game)
     num_players = game.num_players
     alone = jnp.eye(num_players, dtype=bool)
     both = jnp.stack([jnp.ones(num_players, bool), jnp.zeros(num_players, bool)])

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from carbjax._attribution.attribution import Attribution
-from carbjax._attribution.methods import register_method, require
+from carbjax._attribution.methods import register_method, require_run
 from carbjax._attribution.proportional import in_proportion
 from carbjax._games.base import AbstractGame
 from carbjax._hardware import ModelShape
@@ -34,8 +34,7 @@ def utilization(
     after one run. Keeps efficiency and null player; not linearity, and equal requests
     pay the same only if they stay equally long.
     """
-    require("utilization", workload=workload, system=system)
-    assert workload is not None and system is not None
+    workload, system = require_run("utilization", workload, system)
     timeline = timeline or serve(workload, system)
     part = np.zeros(workload.num_players)
     for weight, used in (
