@@ -2,7 +2,6 @@
 
 import functools as ft
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
@@ -67,7 +66,3 @@ def pad_queue(queue: Queue, size: int) -> Queue:
     counts = queue.reservation.dtype
     present = jnp.pad(queue.present, (0, extra))
     return make_queue(present, grown[0], grown[1].astype(counts), grown[2].astype(counts))
-
-
-def with_caps(server, caps: Caps):
-    return eqx.tree_at(lambda s: s.caps, server, caps)

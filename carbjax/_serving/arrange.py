@@ -57,7 +57,7 @@ def arrange(workload: Workload, *, pad: bool) -> Arrangement:
     order = np.lexsort((workload.arrival_s, workload.is_null))
     zero_s = workload.start_s
     arrival = np.maximum(workload.arrival_s[order] - zero_s, 0.0)
-    _require_clock(float(arrival.max()))
+    _require_clock(float(arrival[~workload.is_null[order]].max()))
     prefill = workload.num_prefill_tokens[order]
     decode = workload.num_decode_tokens[order]
     counts = count_dtype()

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from carbjax._carbon.emissions import Emissions
+from carbjax._errors import WorkloadError
 from carbjax._serving.engine import Server, begin, has_work
 from carbjax._serving.observers import Times, TimesObserver, Totals, TotalsObserver
 from carbjax._serving.queue import Queue
@@ -18,6 +19,7 @@ from carbjax._serving.whole import WholeRun, run_whole
 from carbjax._workload import Workload
 
 _PROPOSALS_A_CALL = 256
+_MOST_RECORDED = 2**25  # steps times requests, about 45 bytes each
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,8 +58,8 @@ class Timeline:
 def serve(workload: Workload, system: System, *, steps: bool = False) -> Timeline:
     """The timeline of serving `workload` on `system`; with every step if asked.
 
-    Raises `WorkloadError` where a request can never be admitted, and `IntensityError`
-    where the intensity does not cover the run.
+    Raises `WorkloadError` where a request can never be admitted, or where there are too
+    many steps to return, and `IntensityError` where the intensity does not cover the run.
     """
     observers = (TotalsObserver(system.footprint), TimesObserver())
     whole = run_whole(workload, system, observers, pad=True)
@@ -69,9 +71,17 @@ def serve(workload: Workload, system: System, *, steps: bool = False) -> Timelin
 
 
 def record_steps(queue: Queue, server: Server) -> Steps:
-    """Every step of a run with a slot for each request."""
+    """Every step of a run with a slot for each request.
+
+    Raises `WorkloadError` where steps times requests would not fit in memory.
+    """
     progress, recorded = begin(queue), []
     while has_work(queue, progress):
+        if len(recorded) * _PROPOSALS_A_CALL * len(queue.present) > _MOST_RECORDED:
+            raise WorkloadError(
+                "the run has too many steps to record them, one entry a request each.",
+                hint="Record fewer requests: `workload.select(slice(0, 500))`.",
+            )
         progress, steps = _record(queue, server, progress, num_proposals=_PROPOSALS_A_CALL)
         recorded.append(jax.device_get(steps))
     return join_steps(recorded)

@@ -1,6 +1,7 @@
 """Systems from names, files and bad settings."""
 
 import datetime as dt
+import importlib
 
 import jax
 import numpy as np
@@ -146,3 +147,12 @@ def test_a_coalition_that_ends_after_the_series_is_no_result():
     for method in ("shapley", "leave_one_out"):
         with pytest.raises(cj.InputError, match="not a finite number"):
             cj.attribute(workload, system, method=method)
+
+
+def test_more_steps_than_memory_holds_are_refused(monkeypatch):
+    module = importlib.import_module("carbjax._serving.serve")
+    monkeypatch.setattr(module, "_MOST_RECORDED", 1000)
+    # Many chunks make many steps.
+    system = cj.System.load(max_num_batched_tokens=1)
+    with pytest.raises(cj.WorkloadError, match="too many steps"):
+        cj.serve(cj.Workload([0.0, 0.0], [400, 400], [1, 1]), system, steps=True)
