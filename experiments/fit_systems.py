@@ -16,7 +16,7 @@ import jax
 
 jax.config.update("jax_enable_x64", True)
 
-from carbjax._surrogate.system_fit import fit_system, systems  # noqa: E402
+from carbjax._fitting.system_fit import fit_system, systems  # noqa: E402
 
 _OUT = pathlib.Path(__file__).parents[1] / "carbjax" / "_surrogate" / "parameters"
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from carbjax._errors import ProfileError
-from carbjax._surrogate.least_squares import least_squares
+from carbjax._fitting.least_squares import least_squares
 
 
 def line(outliers=0):

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from carbjax._surrogate.fit import GpuFacts
+from carbjax._fitting.fit import GpuFacts
+from carbjax._fitting.power_fits import transfer_power
 from carbjax._surrogate.operators import Gemm, Interaction
 from carbjax._surrogate.power import PowerModel
-from carbjax._surrogate.power_fits import transfer_power
 from carbjax._surrogate.smooth import smooth_max, smooth_min
 
 GEMM = Gemm(3e-6, 5e-11, 2.4e-13, 9e-14, 1.4e-15)

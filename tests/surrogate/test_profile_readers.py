@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from carbjax._errors import ProfileError
-from carbjax._surrogate import read_aiconfigurator as aic, read_llmservingsim as lss
-from carbjax._surrogate.profile import Profile
+from carbjax._profiles import aiconfigurator as aic, llmservingsim as lss
+from carbjax._profiles.profile import Profile
 
 
 def write(tmp_path, header, *rows):

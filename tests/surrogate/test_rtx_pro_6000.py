@@ -6,9 +6,9 @@ import pyarrow.csv as pacsv
 import pytest
 
 from carbjax._errors import ConfigError
+from carbjax._fitting import fit as f, operator_fits as ops, rtx_profile
 from carbjax._hardware import tables
 from carbjax._serving.system import System
-from carbjax._surrogate import fit as f, operator_fits as ops, rtx_profile
 from carbjax._surrogate.features import BatchFeatures
 from carbjax._surrogate.parameter_files import load_fit, load_record
 from carbjax._surrogate.specialise import load_cost

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 import carbjax._hardware.tables as tables
-from carbjax._surrogate import calibrate as cal, fit as f, operator_fits as ops
+from carbjax._fitting import calibrate as cal, fit as f, operator_fits as ops
+from carbjax._fitting.serving_runs import iteration_batches, read_serving_runs
+from carbjax._fitting.system_fit import systems
 from carbjax._surrogate.features import BatchFeatures
 from carbjax._surrogate.parameter_files import (
     available_accelerators,
@@ -13,9 +15,7 @@ from carbjax._surrogate.parameter_files import (
     load_fit,
     load_record,
 )
-from carbjax._surrogate.serving_runs import iteration_batches, read_serving_runs
 from carbjax._surrogate.specialise import load_cost
-from carbjax._surrogate.system_fit import systems
 
 SLACK = 1.05  # the shipped fit saw the rows that its stated errors were held out on
 

@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 import pyarrow.csv as pacsv
 
-from carbjax._surrogate.profile import Profile
+from carbjax._profiles.profile import Profile
 from carbjax._units import SECONDS_PER_MICROSECOND
 
 _BFLOAT16_BYTES = 2.0

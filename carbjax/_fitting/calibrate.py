@@ -8,16 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from carbjax._surrogate.cost import Cost
-from carbjax._surrogate.fit import errors as fit_errors
-from carbjax._surrogate.least_squares import Solution, least_squares
-from carbjax._surrogate.operators import Gaps, Host, Sampler
-from carbjax._surrogate.parameter_files import OperatorFit
-from carbjax._surrogate.serving_runs import (
+from carbjax._fitting.fit import errors as fit_errors
+from carbjax._fitting.least_squares import Solution, least_squares
+from carbjax._fitting.serving_runs import (
     ASSUMED_PROMPT_TOKENS,
     ServingRun,
     mean_iteration,
 )
+from carbjax._surrogate.cost import Cost
+from carbjax._surrogate.operators import Gaps, Host, Sampler
+from carbjax._surrogate.parameter_files import OperatorFit
 from carbjax._surrogate.specialise import specialise
 
 LARGEST_BATCH = 700.0

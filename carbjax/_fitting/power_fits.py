@@ -4,8 +4,8 @@ import pathlib
 
 import numpy as np
 
-from carbjax._surrogate import fit as f
-from carbjax._surrogate.operator_fits import attention_profiles, gemms
+from carbjax._fitting import fit as f
+from carbjax._fitting.operator_fits import attention_profiles, gemms
 from carbjax._surrogate.power import PowerModel
 
 _CAP = 0.985  # of the power limit: what a GEMM at the limit draws, on average

@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float
 
-from carbjax._surrogate.least_squares import Solution, least_squares
+from carbjax._fitting.least_squares import Solution, least_squares
+from carbjax._profiles.profile import Profile
 from carbjax._surrogate.operators import Attention, Gemm, Interaction, Streaming
 from carbjax._surrogate.power import PowerModel
-from carbjax._surrogate.profile import Profile
 from carbjax._surrogate.smooth import smooth_min
 
 Rows = Bool[np.ndarray, " rows"]

@@ -2,9 +2,9 @@
 
 import pathlib
 
-from carbjax._surrogate import read_llmservingsim as lss
-from carbjax._surrogate.fit import GpuFacts
-from carbjax._surrogate.profile import Profile
+from carbjax._fitting.fit import GpuFacts
+from carbjax._profiles import llmservingsim as lss
+from carbjax._profiles.profile import Profile
 
 RTX = GpuFacts("rtx-pro-6000", 1.792e12, 467.8e12, 128e6, 600.0)
 

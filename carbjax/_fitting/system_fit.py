@@ -3,15 +3,15 @@
 import dataclasses as dc
 import pathlib
 
-from carbjax._surrogate import fit as f
-from carbjax._surrogate.calibrate import (
+from carbjax._fitting import fit as f
+from carbjax._fitting.calibrate import (
     LARGEST_BATCH,
     apply,
     calibrate,
     leave_one_model_out,
     serving_errors,
 )
-from carbjax._surrogate.operator_fits import (
+from carbjax._fitting.operator_fits import (
     CARRIED_SHARPNESS,
     MIXED_SHARPNESS,
     fit_elementwise,
@@ -19,9 +19,8 @@ from carbjax._surrogate.operator_fits import (
     fit_operators,
     fit_sampler,
 )
-from carbjax._surrogate.parameter_files import OperatorFit, fit_from_record
-from carbjax._surrogate.power_fits import fit_powers, transfer_power
-from carbjax._surrogate.provenance import (
+from carbjax._fitting.power_fits import fit_powers, transfer_power
+from carbjax._fitting.provenance import (
     CALIBRATION_FROM,
     POWER_FROM,
     SAMPLER_MEASURED,
@@ -29,8 +28,9 @@ from carbjax._surrogate.provenance import (
     sources,
     validity,
 )
-from carbjax._surrogate.rtx_profile import RTX
-from carbjax._surrogate.serving_runs import read_serving_runs
+from carbjax._fitting.rtx_profile import RTX
+from carbjax._fitting.serving_runs import read_serving_runs
+from carbjax._surrogate.parameter_files import OperatorFit, fit_from_record
 
 # W of the bare GPU, see carbjax/_hardware/accelerators.toml.
 _IDLE_POWER = {

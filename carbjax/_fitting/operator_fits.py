@@ -5,10 +5,11 @@ import pathlib
 import numpy as np
 from jaxtyping import Float
 
-from carbjax._surrogate import fit as f, read_aiconfigurator as aic, rtx_profile
+from carbjax._fitting import fit as f, rtx_profile
+from carbjax._fitting.rtx_profile import RTX
+from carbjax._profiles import aiconfigurator as aic
+from carbjax._profiles.profile import Profile, concatenate
 from carbjax._surrogate.operators import Interaction
-from carbjax._surrogate.profile import Profile, concatenate
-from carbjax._surrogate.rtx_profile import RTX
 
 CARRIED_SHARPNESS = 30.0
 MIXED_SHARPNESS = {RTX.name: 300.0}  # where it was measured; lower where it is carried to

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from carbjax._errors import ProfileError
-from carbjax._surrogate.profile import Profile
+from carbjax._profiles.profile import Profile
 from carbjax._units import SECONDS_PER_MILLISECOND
 
 SLOW_FALLBACK_KERNELS = ("vllm_triton_attn",)

@@ -1,14 +1,14 @@
 """What a parameter file says of itself: sources, box of validity, remarks."""
 
-from carbjax._surrogate.calibrate import LARGEST_BATCH
-from carbjax._surrogate.operator_fits import (
+from carbjax._fitting.calibrate import LARGEST_BATCH
+from carbjax._fitting.operator_fits import (
     ALL_REDUCE_FROM,
     CARRIED_SHARPNESS,
     LONGEST_CONTEXT,
     NO_ALL_REDUCE,
 )
-from carbjax._surrogate.rtx_profile import RTX
-from carbjax._surrogate.serving_runs import ASSUMED_PROMPT_TOKENS
+from carbjax._fitting.rtx_profile import RTX
+from carbjax._fitting.serving_runs import ASSUMED_PROMPT_TOKENS
 
 # Where a GPU has no measurement of its own: whose it takes.
 POWER_FROM = {"a100-sxm": "h200-sxm", "h100-sxm": "h200-sxm", RTX.name: "h100-sxm"}

@@ -1,0 +1,1 @@
+"""Fits of the surrogate to profiles and serving runs."""

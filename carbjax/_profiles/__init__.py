@@ -1,0 +1,1 @@
+"""Measured operator calls: one table, and readers of the formats they come in."""
