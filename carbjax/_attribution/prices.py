@@ -49,6 +49,7 @@ def average_prices(
         return weigh(cost.attention_part(*along))
 
     kernel_features = (
+        features.num_tokens,
         features.prefill_pairs,
         features.prefill_kv,
         features.decode_tokens,
@@ -56,10 +57,12 @@ def average_prices(
         features.decode_kv_sq,
     )
     launch = attention(*(_VANISHING * x for x in kernel_features))
-    kernel_prices = _ray_mean_gradient(attention, kernel_features)
+    price_in_kernels, *kernel_prices = _ray_mean_gradient(attention, kernel_features)
     return Prices(
         fixed=fixed_tokens + fixed_sequences + launch,
-        features=BatchFeatures(price_tokens, price_sequences, *kernel_prices),
+        features=BatchFeatures(
+            price_tokens + price_in_kernels, price_sequences, *kernel_prices
+        ),
     )
 
 

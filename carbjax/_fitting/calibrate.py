@@ -16,7 +16,7 @@ from carbjax._fitting.serving_runs import (
     mean_iteration,
 )
 from carbjax._surrogate.cost import Cost
-from carbjax._surrogate.operators import Gaps, Host, Sampler
+from carbjax._surrogate.overheads import Gaps, Host, Sampler
 from carbjax._surrogate.parameter_files import OperatorFit
 from carbjax._surrogate.specialise import specialise
 

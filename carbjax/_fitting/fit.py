@@ -8,9 +8,11 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 
 from carbjax._fitting.least_squares import Solution, least_squares
 from carbjax._profiles.profile import Profile
-from carbjax._surrogate.operators import Attention, Gemm, Interaction, Streaming
+from carbjax._surrogate.attention_kernels import Attention, Interaction
+from carbjax._surrogate.gemm import Gemm
 from carbjax._surrogate.power import PowerModel
 from carbjax._surrogate.smooth import smooth_min
+from carbjax._surrogate.streaming import Streaming
 
 Rows = Bool[np.ndarray, " rows"]
 

@@ -9,7 +9,7 @@ from carbjax._fitting import fit as f, rtx_profile
 from carbjax._fitting.rtx_profile import RTX
 from carbjax._profiles import aiconfigurator as aic
 from carbjax._profiles.profile import Profile, concatenate
-from carbjax._surrogate.operators import Interaction
+from carbjax._surrogate.attention_kernels import Interaction
 
 CARRIED_SHARPNESS = 30.0
 MIXED_SHARPNESS = {RTX.name: 300.0}  # where it was measured; lower where it is carried to

@@ -44,12 +44,14 @@ class AttentionCost(eqx.Module):
 
     def __call__(
         self,
+        num_tokens: Float[Array, "*batch"],
         prefill_pairs: Float[Array, "*batch"],
         prefill_kv: Float[Array, "*batch"],
         decode_tokens: Float[Array, "*batch"],
         decode_kv: Float[Array, "*batch"],
     ) -> tuple[Cost, Cost, Cost]:
         """Latency (s) and energy (J, one GPU): prefill, decode, interaction."""
+        del num_tokens
         c = self._as(prefill_pairs)
         zero = jnp.zeros_like(prefill_pairs)
         has_prefill = (prefill_pairs > 0) | (prefill_kv > 0)

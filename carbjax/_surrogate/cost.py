@@ -21,7 +21,7 @@ class AbstractIterationCost(eqx.Module):
     All methods are elementwise over any leading shape, differentiable, finite and
     non-negative for all non-negative features, and use arithmetic only (they run under
     `vmap` inside a `while_loop`, billions of times).
-    A part that is not in use costs nothing: attention is 0 exactly where `prefill_pairs`,
+    A part that is not in use costs nothing: attention is 0 where `prefill_pairs`,
     `prefill_kv`, `decode_tokens` and `decode_kv` are all 0, and within it the prefill
     (decode) kernels cost nothing, their launch included, where there is no prefill
     (decode). The launch cost of a kernel in use remains as features go to 0 from above.
@@ -38,13 +38,19 @@ class AbstractIterationCost(eqx.Module):
     @abc.abstractmethod
     def attention_part(
         self,
+        num_tokens: Float[Array, "*batch"],
         prefill_pairs: Float[Array, "*batch"],
         prefill_kv: Float[Array, "*batch"],
         decode_tokens: Float[Array, "*batch"],
         decode_kv: Float[Array, "*batch"],
         decode_kv_sq: Float[Array, "*batch"],
     ) -> Cost:
-        """Attention of prefill chunks and decode requests, and their interaction."""
+        """Attention of prefill chunks and decode requests, and their interaction.
+
+        `num_tokens` tells new tokens from cached ones. It counts the decode requests
+        too, and not `num_tokens - decode_tokens`, so that the cost can be monotone in
+        each feature alone.
+        """
 
     @abc.abstractmethod
     def operator_costs(self, features: BatchFeatures) -> dict[str, Cost]:
@@ -57,7 +63,12 @@ class AbstractIterationCost(eqx.Module):
             self.token_part(f.num_tokens),
             self.sequence_part(f.num_sequences),
             self.attention_part(
-                f.prefill_pairs, f.prefill_kv, f.decode_tokens, f.decode_kv, f.decode_kv_sq
+                f.num_tokens,
+                f.prefill_pairs,
+                f.prefill_kv,
+                f.decode_tokens,
+                f.decode_kv,
+                f.decode_kv_sq,
             ),
         )
         (t, e), *others = parts

@@ -7,16 +7,11 @@ import json
 import equinox as eqx
 
 from carbjax._errors import ConfigError
-from carbjax._surrogate.operators import (
-    Attention,
-    Gaps,
-    Gemm,
-    Host,
-    Interaction,
-    Sampler,
-    Streaming,
-)
+from carbjax._surrogate.attention_kernels import Attention, Interaction
+from carbjax._surrogate.gemm import Gemm
+from carbjax._surrogate.overheads import Gaps, Host, Sampler
 from carbjax._surrogate.power import PowerModel
+from carbjax._surrogate.streaming import Streaming
 
 _PACKAGE = "carbjax._surrogate"
 _FOLDER = "parameters"

@@ -14,7 +14,7 @@ from carbjax._hardware.model import ModelShape
 from carbjax._surrogate.attention import AttentionCost
 from carbjax._surrogate.cost import AbstractIterationCost, Cost
 from carbjax._surrogate.features import BatchFeatures
-from carbjax._surrogate.operators import BYTES_PER_ACTIVATION
+from carbjax._surrogate.gemm import BYTES_PER_ACTIVATION
 from carbjax._surrogate.parameter_files import OperatorFit, load_fit
 from carbjax._surrogate.roofline import Roofline
 from carbjax._surrogate.smooth import smooth_min
@@ -49,6 +49,7 @@ class SpecialisedCost(AbstractIterationCost):
 
     def attention_part(
         self,
+        num_tokens: Float[Array, "*batch"],
         prefill_pairs: Float[Array, "*batch"],
         prefill_kv: Float[Array, "*batch"],
         decode_tokens: Float[Array, "*batch"],
@@ -58,7 +59,7 @@ class SpecialisedCost(AbstractIterationCost):
         """Attention: latency in s, energy in J of all GPUs. Skew has no effect yet."""
         del decode_kv_sq
         return self._total(
-            self.attention(prefill_pairs, prefill_kv, decode_tokens, decode_kv)
+            self.attention(num_tokens, prefill_pairs, prefill_kv, decode_tokens, decode_kv)
         )
 
     def operator_costs(self, features: BatchFeatures) -> dict[str, Cost]:
@@ -74,7 +75,7 @@ class SpecialisedCost(AbstractIterationCost):
         }
         names = ("prefill_attention", "decode_attention", "attention_interaction")
         attention = self.attention(
-            f.prefill_pairs, f.prefill_kv, f.decode_tokens, f.decode_kv
+            f.num_tokens, f.prefill_pairs, f.prefill_kv, f.decode_tokens, f.decode_kv
         )
         costs |= dict(zip(names, attention, strict=True))
         return {name: (t, _power(t, e)) for name, (t, e) in costs.items()}

@@ -34,6 +34,7 @@ def sequence_part(c: Parameters, num_sequences: Any) -> Any:
 
 def attention_part(
     c: Parameters,
+    num_tokens: Any,
     prefill_pairs: Any,
     prefill_kv: Any,
     decode_tokens: Any,
@@ -43,12 +44,13 @@ def attention_part(
 ) -> Any:
     """Prefill and decode kernels, each only where in use, and a term of both.
 
-    prefill: c0 + c1 A + c2 PKV
+    prefill: c0 + c1 A + c2 PKV + c3 T
     decode: d0 + d1 B + ((d2)^s + (d3 K)^s)^(1/s) + d4 K2 / (K + k0)
     both: e (c1 A)(d3 K) / (c1 A + d3 K + tiny), which grows with either.
     """
     pairs, context = c["per_pair"] * prefill_pairs, c["per_kv"] * decode_kv
     prefill = c["prefill_launch"] + pairs + c["per_prefill_kv"] * prefill_kv
+    prefill = prefill + c["per_query"] * num_tokens
     sharp = c["kv_sharpness"]
     decode = c["decode_launch"] + c["per_decode"] * decode_tokens
     decode = decode + (c["kv_floor"] ** sharp + context**sharp) ** (1 / sharp)
@@ -65,7 +67,7 @@ def combined(c: Parameters, features: Features, xp: Any = np) -> Any:
     return (
         token_part(c, tokens)
         + sequence_part(c, sequences)
-        + attention_part(c, *attention, xp=xp)
+        + attention_part(c, tokens, *attention, xp=xp)
     )
 
 
@@ -88,6 +90,7 @@ _SECONDS = {
     "prefill_launch": (5e-5, 3e-4),
     "per_pair": (1e-10, 2e-9),
     "per_prefill_kv": (1e-8, 1e-7),
+    "per_query": (1e-8, 1e-7),
     "decode_launch": (5e-5, 3e-4),
     "per_decode": (1e-6, 1e-5),
     "kv_floor": (1e-4, 5e-4),

@@ -66,8 +66,8 @@ def test_costs_are_positive_and_grow_with_every_feature(seed):
 
 def test_attention_that_is_not_in_use_costs_nothing():
     for form in random_cost(np.random.default_rng(0)):
-        assert attention_part(form, 0.0, 0.0, 0.0, 0.0, 0.0) == 0.0
-        prefill = attention_part(form, 1.0, 1.0, 0.0, 0.0, 0.0)
-        decode = attention_part(form, 0.0, 0.0, 1.0, 1.0, 1.0)
+        assert attention_part(form, 5.0, 0.0, 0.0, 0.0, 0.0, 0.0) == 0.0
+        prefill = attention_part(form, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0)
+        decode = attention_part(form, 1.0, 0.0, 0.0, 1.0, 1.0, 1.0)
         assert form["prefill_launch"] < prefill < form["prefill_launch"] * 1.1
         assert form["decode_launch"] + form["kv_floor"] < decode

@@ -7,7 +7,8 @@ import pytest
 
 from carbjax._fitting.fit import GpuFacts
 from carbjax._fitting.power_fits import transfer_power
-from carbjax._surrogate.operators import Gemm, Interaction
+from carbjax._surrogate.attention_kernels import Interaction
+from carbjax._surrogate.gemm import Gemm
 from carbjax._surrogate.power import PowerModel
 from carbjax._surrogate.smooth import smooth_max, smooth_min
 

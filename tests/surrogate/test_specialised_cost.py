@@ -109,7 +109,7 @@ def test_gradients_are_finite_where_features_vanish(cost):
 
 def test_absent_attention_costs_nothing_and_its_launch_only_while_present(cost):
     zero = jnp.asarray(0.0)
-    assert cost.attention_part(zero, zero, zero, zero, zero) == (0.0, 0.0)
+    assert cost.attention_part(zero + 5, zero, zero, zero, zero, zero) == (0.0, 0.0)
     near = batch().scale(jnp.asarray(1e-9))
     costs = cost.operator_costs(near)
     assert costs["prefill_attention"][0] > 1e-6
