@@ -6,7 +6,11 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from carbjax._hardware.model import ModelShape
 from carbjax._surrogate.cost import Cost
+from carbjax._surrogate.gemm import BYTES_PER_ACTIVATION
+from carbjax._surrogate.model_operators import kv_heads_per_gpu
+from carbjax._surrogate.parameter_files import OperatorFit
 from carbjax._surrogate.smooth import smooth_max, smooth_min
 
 
@@ -85,6 +89,40 @@ class AttentionCost(eqx.Module):
             for f in dc.fields(self)
         }
         return AttentionCost(**values)
+
+
+def attention_cost(fit: OperatorFit, model: ModelShape, num_gpus: int) -> AttentionCost:
+    """Attention of all layers of `model` on one of `num_gpus` GPUs."""
+    layers, kv_heads = model.num_layers, kv_heads_per_gpu(model, num_gpus)
+    kv_bytes = 2 * model.bytes_per_kv_element * kv_heads * model.head_dim
+    query_bytes = 2 * BYTES_PER_ACTIVATION * model.num_heads // num_gpus * model.head_dim
+    pair_flops = 4 * model.num_heads // num_gpus * model.head_dim
+    prefill, decode, mixed = fit.prefill, fit.decode, fit.interaction
+    first, second = fit.power["prefill_attention"], fit.power["decode_attention"]
+    streaming_power = second.work(kv_bytes, pair_flops) / (decode.first * kv_bytes)
+    values = dict(
+        prefill_launch=layers * prefill.launch,
+        prefill_pair=layers * prefill.first * pair_flops,
+        prefill_kv=layers * prefill.second * (kv_bytes + query_bytes),
+        prefill_pair_energy=layers * first.work(0.0, pair_flops),
+        prefill_kv_energy=layers * first.work(kv_bytes + query_bytes, 0.0),
+        prefill_power=first.static_power,
+        decode_launch=layers * decode.launch,
+        decode_kv=layers * decode.first * kv_bytes,
+        decode_request=layers * decode.second * kv_heads,
+        decode_kv_energy=layers * second.work(kv_bytes, pair_flops),
+        decode_request_energy=layers * second.work(query_bytes, 0.0),
+        decode_power=second.static_power,
+        mixed_kv=mixed.per_kv * layers * decode.first * kv_bytes,
+        mixed_request=mixed.per_request * layers * decode.second * kv_heads,
+        mixed_power=smooth_min(
+            jnp.asarray(second.static_power + streaming_power),
+            jnp.asarray(second.max_power),
+        ),
+        sharpness=mixed.sharpness,
+        max_power=second.max_power,
+    )
+    return AttentionCost(**{k: jnp.asarray(v, dtype=float) for k, v in values.items()})
 
 
 def _capped(latency, work, static_power, max_power) -> Cost:

@@ -22,6 +22,11 @@ class Gemm(eqx.Module):
     activation_byte: float  # s a byte of input and output
     flop: float  # s a FLOP
 
+    def latency(self, m, n, k, bytes_per_weight=2.0):
+        """Seconds of one product, elementwise."""
+        silent = PowerModel(0.0, 1.0, 0.0, 0.0)
+        return self.roofline(n, k, silent, bytes_per_weight)(m)[0]
+
     def roofline(
         self,
         n: Float[ArrayLike, "*shapes"],

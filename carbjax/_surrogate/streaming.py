@@ -12,6 +12,10 @@ class Streaming(eqx.Module):
     launch: float  # s a kernel
     byte: float  # s a byte
 
+    def latency(self, moved):
+        """Seconds of one kernel that moves `moved` bytes, elementwise."""
+        return self.launch + self.byte * moved
+
     def roofline(
         self, bytes_per_item: float, power: PowerModel, count: float = 1.0
     ) -> Roofline:

@@ -1,0 +1,121 @@
+"""The operators of a model on one of its GPUs: which products, how many bytes."""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from carbjax._hardware.model import ModelShape
+from carbjax._surrogate.gemm import BYTES_PER_ACTIVATION
+from carbjax._surrogate.operator_form import OperatorForm
+from carbjax._surrogate.parameter_files import OperatorFit
+from carbjax._surrogate.power import PowerModel
+
+_ALL_REDUCES_PER_LAYER = 2
+_ELEMENTWISE_KERNELS_PER_LAYER = 5  # two norms, rotary embedding, cache write, gate
+
+
+def token_operators(
+    fit: OperatorFit, model: ModelShape, gpus: int
+) -> dict[str, OperatorForm]:
+    """Operators of all layers that depend on the number of tokens, by name."""
+    width, depth = model.head_dim, model.hidden_size
+    heads, kv_heads = model.num_heads // gpus, kv_heads_per_gpu(model, gpus)
+    columns = model.intermediate_size // gpus
+
+    def product(n: int, k: int) -> OperatorForm:
+        return _product(fit, n, k, model.bytes_per_weight, model.num_layers)
+
+    operators = {
+        "qkv_projection": product((heads + 2 * kv_heads) * width, depth),
+        "output_projection": product(depth, heads * width),
+        "gate_up_projection": product(2 * columns, depth),
+        "down_projection": product(depth, columns),
+        "elementwise": _elementwise(fit, model, gpus),
+    }
+    if gpus > 1:
+        operators["all_reduce"] = _all_reduce(fit, model, gpus)
+    return operators
+
+
+def sequence_operators(
+    fit: OperatorFit, model: ModelShape, gpus: int
+) -> dict[str, OperatorForm]:
+    """Operators that depend on the number of sequences, the host's time included."""
+    vocabulary = model.vocab_size
+    host, gaps, sampler = fit.host, fit.gaps, fit.sampler
+    return {
+        "lm_head": _product(
+            fit, vocabulary // gpus, model.hidden_size, BYTES_PER_ACTIVATION, 1
+        ),
+        "sampler": _at_power(lambda q: sampler.per_logit * vocabulary * q, sampler.power),
+        "host": _at_power(lambda q: host.base + host.per_sequence * q, host.power),
+        "gaps": _at_power(
+            lambda q: model.num_layers * gaps.per_layer + 0.0 * q, gaps.power
+        ),
+    }
+
+
+def kv_heads_per_gpu(model: ModelShape, gpus: int) -> int:
+    """Key-value heads on each GPU: with fewer heads than GPUs, a copy of one."""
+    return max(model.num_kv_heads // gpus, 1)
+
+
+def _product(
+    fit: OperatorFit, n: int, k: int, bytes_per_weight: float, count: int
+) -> OperatorForm:
+    gemm = fit.gemm_fp8 if bytes_per_weight <= 1 else fit.gemm
+    weights = bytes_per_weight * n * k
+    activations = BYTES_PER_ACTIVATION * (n + k)
+    return OperatorForm(
+        latency=lambda m: count * gemm.latency(m, n, k, bytes_per_weight),
+        moved=lambda m: count * (weights + activations * m),
+        flops=lambda m: count * 2.0 * n * k * m,
+        power=fit.power["gemm"],
+    )
+
+
+def _elementwise(fit: OperatorFit, model: ModelShape, gpus: int) -> OperatorForm:
+    heads, kv_heads = model.num_heads // gpus, kv_heads_per_gpu(model, gpus)
+    norms = 2 * 4 * model.hidden_size  # read and write of the stream and the residual
+    rotary = 2 * (heads + kv_heads) * model.head_dim
+    cache = 4 * kv_heads * model.head_dim
+    gate = 3 * model.intermediate_size // gpus
+    moved = BYTES_PER_ACTIVATION * (norms + rotary + cache + gate)
+    return _streaming(
+        fit.elementwise.latency,
+        moved / _ELEMENTWISE_KERNELS_PER_LAYER,
+        model.num_layers * _ELEMENTWISE_KERNELS_PER_LAYER,
+        fit.power["elementwise"],
+    )
+
+
+def _all_reduce(fit: OperatorFit, model: ModelShape, gpus: int) -> OperatorForm:
+    return _streaming(
+        fit.all_reduce[gpus].latency,
+        BYTES_PER_ACTIVATION * model.hidden_size,
+        model.num_layers * _ALL_REDUCES_PER_LAYER,
+        fit.power["all_reduce"],
+    )
+
+
+def _streaming(
+    latency_of_bytes: Callable, bytes_per_token: float, count: int, power: PowerModel
+) -> OperatorForm:
+    return OperatorForm(
+        latency=lambda m: count * latency_of_bytes(bytes_per_token * m),
+        moved=lambda m: count * bytes_per_token * m,
+        flops=_nothing,
+        power=power,
+    )
+
+
+def _at_power(latency: Callable, power: float) -> OperatorForm:
+    # A cap far above the power leaves it as it is.
+    return OperatorForm(
+        latency, _nothing, _nothing, PowerModel(power, 100.0 * power, 0.0, 0.0)
+    )
+
+
+def _nothing(count: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+    return jnp.zeros_like(count)
