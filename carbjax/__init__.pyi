@@ -9,6 +9,7 @@ from ._carbon import Intensity as Intensity, read_intensity as read_intensity
 from ._errors import (
     CarbjaxError as CarbjaxError,
     ConfigError as ConfigError,
+    ExtrapolationWarning as ExtrapolationWarning,
     InputError as InputError,
     IntensityError as IntensityError,
     OutputError as OutputError,
@@ -35,6 +36,7 @@ from ._serving import (
 from ._surrogate import (
     AbstractIterationCost as AbstractIterationCost,
     BatchFeatures as BatchFeatures,
+    Surrogate as Surrogate,
 )
 from ._traces import read_trace as read_trace, read_trace_report as read_trace_report
 from ._version import __version__ as __version__

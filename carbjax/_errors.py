@@ -61,3 +61,7 @@ class WorkloadError(InputError):
 
 class OutputError(InputError):
     """A result cannot be written where it was asked for."""
+
+
+class ExtrapolationWarning(UserWarning):
+    """Something is asked of a surrogate that its fit has not seen: straight lines."""

@@ -4,12 +4,13 @@ import contextlib
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import click
 
-from carbjax._errors import CarbjaxError, InputError
+from carbjax._errors import CarbjaxError, ExtrapolationWarning, InputError
 from carbjax._version import __version__
 
 # Summaries stand here so that `carbjax --help` imports no command.
@@ -17,6 +18,8 @@ COMMANDS = {
     "attribute": "Say who is responsible for which grams of CO2e in a trace.",
     "run": "The same, as a configuration file (TOML) says.",
     "validate": "Read a trace and report what it holds, or what is wrong.",
+    "fit": "Fit a surrogate to measured operator calls.",
+    "profile": "Measure operator calls, time and energy, on this GPU.",
     "doctor": "Show devices, versions, precision and folders in use.",
 }
 
@@ -82,6 +85,7 @@ def carbjax() -> None:
 
 def main() -> None:
     """Nothing; exits with 0 when all went well, 2 for bad input, 1 for another error."""
+    warnings.simplefilter("ignore", ExtrapolationWarning)  # a note of the answer says it
     try:
         carbjax()
     except SystemExit as end:

@@ -22,8 +22,8 @@ from carbjax._serving.policies import POLICIES, Caps
 from carbjax._serving.queue import count_dtype
 from carbjax._surrogate.cost import AbstractIterationCost, Cost
 from carbjax._surrogate.features import BatchFeatures
-from carbjax._surrogate.specialise import SpecialisedCost, load_cost
-from carbjax._surrogate.validity import outside_box
+from carbjax._surrogate.surrogate import Surrogate
+from carbjax._surrogate.validity import outside_box, warn_once
 from carbjax._units import INT32_MAX
 from carbjax._workload import Workload
 
@@ -42,6 +42,7 @@ class System(eqx.Module):
     - `carbon_intensity`: of the electricity, g/kWh, a constant or a series.
     - `pue`: power usage effectiveness of the site, at least 1.
     - `provisioning`: "always_on" or "on_demand" (docs/semantics.md).
+    - `surrogate`: where `cost` comes from, if known: it says what was measured.
 
     Raises `ConfigError` naming the setting that cannot be used.
     """
@@ -57,6 +58,7 @@ class System(eqx.Module):
     max_num_batched_tokens: int = eqx.field(static=True, default=8192)
     pue: float = 1.1
     provisioning: str = eqx.field(static=True, default="always_on")
+    surrogate: Surrogate | None = eqx.field(static=True, default=None)
 
     def __check_init__(self):
         _require_one_of("policy", self.policy, tuple(POLICIES))
@@ -85,23 +87,30 @@ class System(eqx.Module):
         carbon_intensity: float | Intensity = 400.0,
         pue: float = 1.1,
         provisioning: str = "always_on",
+        surrogate: str | os.PathLike | Surrogate | None = None,
         cost: AbstractIterationCost | None = None,
     ) -> "System":
         """A system from the names of a GPU and a model that carbjax has measurements of.
 
         `kv_capacity_tokens=None` takes what the memory leaves after the weights. A GPU
-        of your own, without a fit that ships, needs its `cost`.
+        of your own, without a fit that ships, needs a `surrogate` (a file of
+        `carbjax fit`, or what `cj.fit_profile` returned) or a `cost` of your own.
         """
         gpu = find_accelerator(accelerator) if isinstance(accelerator, str) else accelerator
         shape = find_model(model) if isinstance(model, str) else model
         if kv_capacity_tokens is None:
             kv_capacity_tokens = capacity_left(gpu, shape, tensor_parallel)
+        if cost is None:
+            surrogate = _find_surrogate(surrogate, gpu)
+            cost = surrogate.specialise(shape, tensor_parallel)
+        elif surrogate is not None:
+            raise ConfigError("both `cost` and `surrogate` are given.", hint="Give one.")
         if not isinstance(carbon_intensity, Intensity):
             carbon_intensity = Intensity.constant(carbon_intensity)
         return cls(
             accelerator=gpu,
             model=shape,
-            cost=load_cost(gpu.name, shape, tensor_parallel) if cost is None else cost,
+            cost=cost,
             carbon_intensity=carbon_intensity,
             kv_capacity_tokens=kv_capacity_tokens,
             tensor_parallel=tensor_parallel,
@@ -110,6 +119,7 @@ class System(eqx.Module):
             max_num_batched_tokens=max_num_batched_tokens,
             pue=pue,
             provisioning=provisioning,
+            surrogate=surrogate,
         )
 
     @classmethod
@@ -128,12 +138,15 @@ class System(eqx.Module):
         return self.cost.operator_costs(_real(features))
 
     def flags(self, workload: Workload) -> tuple[str, ...]:
-        """What a reader of the workload's results must know about their inputs."""
-        if not isinstance(self.cost, SpecialisedCost):
+        """What a reader of the workload's results must know about their inputs.
+
+        Asking the surrogate for more than it was fitted to also warns, once.
+        """
+        if self.surrogate is None:
             return self.carbon_intensity.flags
         prompts = workload.num_prefill_tokens
         outside = outside_box(
-            self.accelerator.name,
+            self.surrogate.record,
             max_num_batched_tokens=self.max_num_batched_tokens,
             max_num_seqs=self.max_num_seqs,
             max_context=int((prompts + workload.num_decode_tokens).max()),
@@ -143,6 +156,7 @@ class System(eqx.Module):
             model=self.model,
             tensor_parallel=self.tensor_parallel,
         )
+        warn_once(outside)
         return (*self.carbon_intensity.flags, *outside)
 
     @property
@@ -224,6 +238,22 @@ def _real(features: BatchFeatures) -> BatchFeatures:
         return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(float)
 
     return jax.tree.map(as_float, features)
+
+
+def _find_surrogate(
+    given: str | os.PathLike | Surrogate | None, gpu: Accelerator
+) -> Surrogate:
+    """The surrogate that was given, or the shipped one, if it is of this GPU."""
+    if given is None:
+        return Surrogate.shipped(gpu.name)
+    surrogate = given if isinstance(given, Surrogate) else Surrogate.load(given)
+    if surrogate.name != gpu.name:
+        raise ConfigError(
+            f"`surrogate` was fitted to {surrogate.name!r}, and `accelerator` is "
+            f"{gpu.name!r}.",
+            hint="Name the accelerator that was measured.",
+        )
+    return surrogate
 
 
 def _require_one_of(name: str, value: str, known: tuple[str, ...]) -> None:

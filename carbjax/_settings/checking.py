@@ -19,6 +19,7 @@ _PATHS = (
     ("trace", "path"),
     ("trace", "tenants"),
     ("system", "carbon_intensity"),
+    ("system", "surrogate"),
     ("output", "out"),
     ("output", "figure"),
 )

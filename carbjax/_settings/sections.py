@@ -54,6 +54,9 @@ class SystemSettings(Section):
         default="llama-3.1-8b", description="Model; `carbjax doctor` lists them."
     )
     tensor_parallel: Whole = Field(default=1, description="GPUs that share the model.")
+    surrogate: str | None = Field(
+        default=None, description="Fit of `carbjax fit`, in place of the shipped one."
+    )
     policy: Literal["prefill_first", "chunked_prefill", "static"] = Field(
         default="chunked_prefill", description="How the scheduler forms batches."
     )

@@ -6,4 +6,5 @@ from carbjax._surrogate.specialise import (
     SpecialisedCost as SpecialisedCost,
     load_cost as load_cost,
 )
+from carbjax._surrogate.surrogate import Surrogate as Surrogate
 from carbjax._surrogate.validity import outside_box as outside_box

@@ -1,10 +1,22 @@
 """What a system may be asked for beyond the measurements that its fit rests on."""
 
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from carbjax._errors import ExtrapolationWarning
 from carbjax._hardware.model import ModelShape
 from carbjax._surrogate.parameter_files import available_accelerators, load_record
+
+_told: set[str] = set()
+
+
+def warn_once(lines: Iterable[str]) -> None:
+    """Warn of each line the first time that it comes up in this process."""
+    for line in lines:
+        if line not in _told:
+            _told.add(line)
+            warnings.warn(f"the surrogate extrapolates: {line}", ExtrapolationWarning, 3)
 
 
 def outside_box(

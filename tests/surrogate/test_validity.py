@@ -1,9 +1,11 @@
 """What lies beyond the measurements of a fit is said, and nothing else is."""
 
 import dataclasses as dc
+import warnings
 
 import pytest
 
+import carbjax as cj
 from carbjax._hardware import tables
 from carbjax._surrogate import outside_box
 from carbjax._surrogate.parameter_files import available_accelerators, load_record
@@ -79,3 +81,20 @@ def test_the_box_of_mixed_batches_is_that_of_its_measurement():
     lines = outside_box("rtx-pro-6000", max_num_batched_tokens=8192, **ask)
     assert any("prefill chunks up to 8192" in line for line in lines)
     assert outside_box("h200-sxm", max_num_batched_tokens=8192, **ask) == ()
+
+
+def test_asking_outside_the_box_warns_once_and_always_flags():
+    workload = cj.Workload([0.0], [600_000], [7])
+    system = cj.System.load(kv_capacity_tokens=700_000)
+    with pytest.warns(cj.ExtrapolationWarning, match="contexts up to 600007 tokens"):
+        first = system.flags(workload)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert system.flags(workload) == first
+    assert any("600007" in line for line in first)
+
+
+def test_inside_the_box_nothing_is_said():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert cj.System.load().flags(cj.Workload([0.0], [100], [7])) == ()
