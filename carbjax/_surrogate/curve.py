@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-# Knots lie at u - 1 for u = 2^e (1 + j / 4), so the top bits of the floating point
+# Knots lie at u - 1 for u = 2^e (1 + j / 16), so the top bits of the floating point
 # number u are the index of its interval: no search is needed.
 _OCTAVES = 17
-_BITS_OF_INTERVALS = 2
+_BITS_OF_INTERVALS = 4
+_WINDOW = np.array([-1.0, 1.0, -0.75, -0.25, 0.25, 0.75])  # edges, then samples
 _INTERVALS = _OCTAVES << _BITS_OF_INTERVALS
 
 Values = tuple[Float[Array, "*batch"], ...]
@@ -20,8 +21,8 @@ Values = tuple[Float[Array, "*batch"], ...]
 class Curve(eqx.Module):
     """C1, monotone, piecewise cubic functions of a count x >= 0, all on the same knots.
 
-    Four intervals an octave of x + 1 up to x = 131,071, and straight lines beyond. A sum
-    of curves is a curve, exactly. Coefficients are of powers of the distance from the
+    Sixteen intervals an octave of x + 1 up to x = 131,071, and straight lines beyond. A
+    sum of curves is a curve, exactly. Coefficients are of powers of the distance from the
     start of the interval, one set a component (such as latency in s and energy in J).
     """
 
@@ -29,14 +30,16 @@ class Curve(eqx.Module):
 
     @staticmethod
     def through(function: Callable[[Float[np.ndarray, " points"]], Values]) -> "Curve":
-        """The curve with the values and slopes of non-decreasing functions at the knots.
+        """The curve of non-decreasing functions, averaged over a window at each knot.
 
-        Slopes are limited to three times the neighbouring secants, which keeps every
-        piece monotone where the values are (Fritsch and Carlson, 1980).
+        Averages, because kernels step where a tile of tokens begins: a sample would lie
+        before the step, or after it, at every knot alike. Slopes are
+        limited to three times the neighbouring secants, which keeps every piece monotone
+        where the values are (Fritsch and Carlson, 1980).
         """
         knots, width = _knots()
-        step = 1e-3 * np.append(width, width[-1])
-        points = np.stack([knots, knots + step, np.maximum(knots - step, 0.0)])
+        half = 0.5 * np.minimum(np.append(width, width[-1]), np.insert(width, 0, 0.0))
+        points = knots + _WINDOW[:, None] * half
         components = [
             _cubics(np.asarray(values, dtype=np.float64).reshape(points.shape), points)
             for values in function(points.reshape(-1))
@@ -86,13 +89,15 @@ def _at(
 
 
 def _cubics(
-    values: Float[np.ndarray, "3 knots"], points: Float[np.ndarray, "3 knots"]
+    values: Float[np.ndarray, "6 knots"], points: Float[np.ndarray, "6 knots"]
 ) -> Float[np.ndarray, "4 intervals"]:
-    """Coefficients of Hermite pieces, from values at the knots, ahead and behind."""
+    """Coefficients of Hermite pieces, from values at the edges of windows and within."""
     _, width = _knots()
-    at, ahead, behind = values
+    at = values[2:].mean(axis=0)
     secant = np.diff(at) / width
-    slope = (ahead - behind) / (points[1] - points[2])
+    window = points[1] - points[0]
+    slope = (values[1] - values[0]) / np.where(window > 0, window, 1.0)
+    slope[0] = secant[0]  # the window of the first knot, 0, is empty
     slope[-2:] = secant[-1]  # the last piece goes on for ever, so it is a line
     neighbours = np.append(secant, secant[-1]), np.insert(secant, 0, secant[0])
     slope = np.clip(slope, 0.0, np.maximum(3 * np.minimum(*neighbours), 0.0))
