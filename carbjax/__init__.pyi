@@ -17,6 +17,7 @@ from ._errors import (
     TraceError as TraceError,
     WorkloadError as WorkloadError,
 )
+from ._fitting import fit_profile as fit_profile
 from ._games import (
     AbstractGame as AbstractGame,
     ReplayGame as ReplayGame,
@@ -26,6 +27,7 @@ from ._games import (
 from ._hardware import Accelerator as Accelerator, ModelShape as ModelShape
 from ._ledger import ledger_table as ledger_table, write_ledger as write_ledger
 from ._plots import share_figure as share_figure
+from ._profiles import Profile as Profile, read_profile as read_profile
 from ._runtime import enable_compilation_cache as enable_compilation_cache
 from ._serving import (
     ContinuousServing as ContinuousServing,

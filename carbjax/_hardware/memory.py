@@ -19,6 +19,10 @@ def kv_capacity_tokens(
     KV cache; the rest is left for activations. Key-value heads are spread over the GPUs,
     and copied where there are more GPUs than heads.
 
+    Layers with a sliding window are counted as holding every token. A server that frees
+    what has left the window (vLLM's hybrid cache manager) holds more requests longer
+    than the window than this count admits: give a system its own `kv_capacity_tokens`.
+
     Raises `ConfigError` where heads do not divide or the weights do not fit.
     """
     if not 0 < memory_fraction <= 1:

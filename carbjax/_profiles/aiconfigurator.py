@@ -1,149 +1,248 @@
 """Readers of the operator tables of ai-dynamo/aiconfigurator (see docs/surrogate.md)."""
 
-import pathlib
+import os
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv as pacsv
 
-from carbjax._errors import ProfileError
+from carbjax._profiles.cold import weights_stay_in_l2
+from carbjax._profiles.gathering import (
+    Gathered,
+    gathered,
+    measurements,
+    names,
+    open_table,
+    require_columns,
+    sizes,
+)
+from carbjax._profiles.kind import Context, Kind
+from carbjax._profiles.power_trust import power_trust
 from carbjax._profiles.profile import Profile
-from carbjax._units import SECONDS_PER_MILLISECOND
+from carbjax._profiles.units import MILLISECOND
+from carbjax._traces.table import Table
 
+FORM = "aiconfigurator"
 SLOW_FALLBACK_KERNELS = ("vllm_triton_attn",)
-TRUSTED_POWER_LATENCY_S = 1e-4
-"""From here on a call is repeated for about a second, the window of the power meter."""
-_BFLOAT16_BYTES = 2
+_BYTES = {
+    "bfloat16": 2.0,
+    "half": 2.0,
+    "float16": 2.0,
+    "fp8": 1.0,
+    "fp8_block": 1.0,
+    "int8": 1.0,
+    "nvfp4": 0.5,
+    "int4_wo": 0.5,
+}
+_GEMM = ("gemm_dtype", "m", "n", "k", "latency")
+_ATTENTION = (
+    "batch_size isl step num_heads num_key_value_heads head_dim attn_dtype "
+    "kv_cache_dtype kernel_source latency"
+).split()
+_NCCL = ("op_name", "nccl_dtype", "num_gpus", "message_size", "latency")
+_CUSTOM = ("backend", "num_gpus", "message_size", "latency")
+_MOE = (
+    "moe_dtype num_tokens hidden_size inter_size topk num_experts moe_tp_size "
+    "moe_ep_size distribution kernel_source latency"
+).split()
 
 
-def read_gemm(path: pathlib.Path | str, dtype: str = "bfloat16") -> Profile:
-    """Matrix products of one precision: rows m, columns n, depth k."""
-    table = _read(path, ("gemm_dtype", "m", "n", "k"))
-    table = _keep(table, table["gemm_dtype"] == dtype)
-    table = _average_duplicates(table, ("m", "n", "k"))
-    return Profile.of(
-        "gemm",
-        table["latency"] * SECONDS_PER_MILLISECOND,
-        num_tokens=table["m"],
-        n=table["n"],
-        k=table["k"],
-        bytes_per_weight=np.full(len(table["m"]), 2.0 if dtype == "bfloat16" else 1.0),
-        **_power(table),
-    )
+def read_gemm(path: str | os.PathLike[str], dtype: str | None = "bfloat16") -> Profile:
+    """Matrix products of one precision, None for all: rows m, columns n, depth k.
+
+    `weight` is 0 where the weights stayed in the L2 of the GPU, if it is a known one.
+    """
+    return _gemm(open_table(path), Context(precision=dtype))
 
 
-def read_context_attention(path: pathlib.Path | str) -> Profile:
+def read_context_attention(path: str | os.PathLike[str]) -> Profile:
     """Prefill attention of `batch_size` equal prompts with nothing cached, bf16."""
-    table = _attention(path)
-    batch, prompt = table["batch_size"], table["isl"]
-    return Profile.of(
+    return _context_attention(open_table(path), Context())
+
+
+def read_generation_attention(path: str | os.PathLike[str]) -> Profile:
+    """Decode attention of `batch_size` requests of equal context, bf16."""
+    return _generation_attention(open_table(path), Context())
+
+
+def read_all_reduce(path: str | os.PathLike[str]) -> Profile:
+    """All-reduce inside CUDA graphs; the file counts messages in bf16 elements."""
+    return _custom_all_reduce(open_table(path), Context())
+
+
+def _gemm(table: Table, context: Context) -> Profile:
+    require_columns(table, _GEMM, FORM)
+    some = _of_precision(gathered(table, FORM), "gemm_dtype", context)
+    precision = names(table, "gemm_dtype")
+    profile = some.profile(
+        "gemm",
+        "latency",
+        MILLISECOND,
+        num_tokens=sizes(table, "m"),
+        n=sizes(table, "n"),
+        k=sizes(table, "k"),
+        bytes_per_weight=_bytes(precision),
+        **_measured(table, precision),
+    )
+    return weights_stay_in_l2(profile)
+
+
+def _context_attention(table: Table, context: Context) -> Profile:
+    some, columns = _attention(table, context)
+    batch, prompt = sizes(table, "batch_size"), sizes(table, "isl")
+    cached = sizes(table, "step")
+    pairs = batch * (prompt * cached + prompt * (prompt + 1) / 2)
+    return some.profile(
         "prefill_attention",
-        table["latency"] * SECONDS_PER_MILLISECOND,
+        "latency",
+        MILLISECOND,
         num_tokens=batch * prompt,
-        prefill_pairs=batch * prompt * (prompt + 1) / 2,
-        prefill_kv=batch * prompt,
-        **_heads(table),
-        **_power(table),
+        prefill_pairs=pairs,
+        prefill_kv=batch * (prompt + cached),
+        **columns,
     )
 
 
-def read_generation_attention(path: pathlib.Path | str) -> Profile:
-    """Decode attention of `batch_size` requests of equal context, bf16."""
-    table = _attention(path)
-    batch, context = table["batch_size"], table["isl"] + table["step"]
-    return Profile.of(
+def _generation_attention(table: Table, context: Context) -> Profile:
+    some, columns = _attention(table, context)
+    batch = sizes(table, "batch_size")
+    return some.profile(
         "decode_attention",
-        table["latency"] * SECONDS_PER_MILLISECOND,
+        "latency",
+        MILLISECOND,
         num_tokens=batch,
         decode_tokens=batch,
-        decode_kv=batch * context,
-        **_heads(table),
-        **_power(table),
+        decode_kv=batch * (sizes(table, "isl") + sizes(table, "step")),
+        **columns,
     )
 
 
-def read_all_reduce(path: pathlib.Path | str) -> Profile:
-    """All-reduce inside CUDA graphs; the file counts messages in bf16 elements."""
-    table = _read(path, ("backend", "num_gpus", "message_size"))
-    table = _keep(table, table["backend"] == "vllm_graph")
-    return Profile.of(
+def _either_attention(table: Table, context: Context) -> Profile:
+    require_columns(table, ("op_name", *_ATTENTION), FORM)
+    kinds = set(names(table, "op_name").tolist())
+    if kinds == {"context_attention"}:
+        return _context_attention(table, context)
+    if kinds == {"generation_attention"}:
+        return _generation_attention(table, context)
+    raise table.fail(
+        f"it holds {', '.join(sorted(kinds))}.",
+        column="op_name",
+        hint="Give context_attention or generation_attention, a file each.",
+    )
+
+
+def _custom_all_reduce(table: Table, context: Context) -> Profile:
+    require_columns(table, _CUSTOM, FORM)
+    backend = names(table, "backend")
+    some = gathered(table, FORM).without(
+        backend != "vllm_graph", "all-reduce outside CUDA graphs"
+    )
+    return some.profile(
         "all_reduce",
-        table["latency"] * SECONDS_PER_MILLISECOND,
-        num_gpus=table["num_gpus"],
-        message_bytes=table["message_size"] * _BFLOAT16_BYTES,
+        "latency",
+        MILLISECOND,
+        num_gpus=sizes(table, "num_gpus"),
+        message_bytes=sizes(table, "message_size") * _BYTES["bfloat16"],
+        label=backend,
+        **_measured(table, "bfloat16"),
     )
 
 
-def _attention(path: pathlib.Path | str) -> dict[str, np.ndarray]:
-    keys = ("batch_size", "isl", "step", "num_heads", "num_key_value_heads", "head_dim")
-    table = _read(path, (*keys, "attn_dtype", "kv_cache_dtype", "kernel_source"))
-    keep = (table["attn_dtype"] == "bfloat16") & (table["kv_cache_dtype"] == "bfloat16")
-    keep &= ~np.isin(table["kernel_source"], SLOW_FALLBACK_KERNELS)
-    if "window_size" in table:
-        keep &= table["window_size"] == 0
-    return _average_duplicates(_keep(table, keep), keys)
+def _nccl(table: Table, context: Context) -> Profile:
+    require_columns(table, _NCCL, FORM)
+    precision = names(table, "nccl_dtype")
+    some = gathered(table, FORM).without(
+        names(table, "op_name") != "all_reduce", "collectives other than all-reduce"
+    )
+    some = some.without(_bytes(precision) != 2.0, "all-reduce of other than 16 bits")
+    return some.profile(
+        "all_reduce",
+        "latency",
+        MILLISECOND,
+        num_gpus=sizes(table, "num_gpus"),
+        message_bytes=sizes(table, "message_size") * _bytes(precision),
+        label="nccl",
+        **_measured(table, precision),
+    )
 
 
-def _read(path: pathlib.Path | str, required: tuple[str, ...]) -> dict[str, np.ndarray]:
-    path = pathlib.Path(path)
-    try:
-        table = pacsv.read_csv(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise ProfileError(f"it cannot be read as CSV ({error}).", file=path) from error
-    for column in (*required, "latency"):
-        if column not in table.column_names:
-            raise ProfileError(
-                "the column is missing.",
-                file=path,
-                column=column,
-                hint="Give a table of aiconfigurator, converted to CSV.",
-            )
-    return {name: _array(table[name]) for name in table.column_names}
+def _moe(table: Table, context: Context) -> Profile:
+    require_columns(table, _MOE, FORM)
+    some = _of_precision(gathered(table, FORM), "moe_dtype", context)
+    precision, cut = names(table, "moe_dtype"), sizes(table, "moe_tp_size")
+    return some.profile(
+        "moe",
+        "latency",
+        MILLISECOND,
+        label=names(table, "distribution"),
+        num_tokens=sizes(table, "num_tokens"),
+        hidden_size=sizes(table, "hidden_size"),
+        intermediate_size=sizes(table, "inter_size") / cut,
+        num_experts=sizes(table, "num_experts"),
+        experts_per_token=sizes(table, "topk"),
+        expert_parallel=sizes(table, "moe_ep_size"),
+        tensor_parallel=cut,
+        bytes_per_weight=_bytes(precision),
+        **_measured(table, precision),
+    )
 
 
-def _array(column: pa.ChunkedArray) -> np.ndarray:
-    values = column.to_numpy()
-    return values.astype(np.float64) if values.dtype.kind in "iuf" else values.astype(str)
-
-
-def _keep(table: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
-    return {name: values[rows] for name, values in table.items()}
-
-
-def _average_duplicates(
-    table: dict[str, np.ndarray], keys: tuple[str, ...]
-) -> dict[str, np.ndarray]:
-    """One row a key, with the mean latency and power of its repeats."""
-    stacked = np.stack([table[k] for k in keys], axis=1)
-    unique, row, count = np.unique(stacked, axis=0, return_inverse=True, return_counts=True)
-    averaged = {k: unique[:, i] for i, k in enumerate(keys)}
-    for name in ("latency", "power", "power_limit"):
-        if name in table:
-            averaged[name] = np.bincount(row.reshape(-1), table[name]) / count
-    return averaged
-
-
-def _heads(table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {
-        "num_heads": table["num_heads"],
-        "num_kv_heads": table["num_key_value_heads"],
-        "head_dim": table["head_dim"],
+def _attention(table: Table, context: Context) -> tuple[Gathered, dict]:
+    """Full attention of fast kernels, and the columns that both phases have."""
+    require_columns(table, _ATTENTION, FORM)
+    some = _of_precision(gathered(table, FORM), "attn_dtype", context)
+    cache = names(table, "kv_cache_dtype")
+    if context.precision is not None:
+        some = some.without(
+            cache != context.precision, f"key-value caches other than {context.precision}"
+        )
+    slow = np.isin(names(table, "kernel_source"), SLOW_FALLBACK_KERNELS)
+    some = some.without(slow, "slow fallback kernels (triton)")
+    if "window_size" in table.columns:
+        some = some.without(sizes(table, "window_size") > 0, "sliding windows")
+    return some, {
+        "num_heads": sizes(table, "num_heads"),
+        "num_kv_heads": sizes(table, "num_key_value_heads"),
+        "head_dim": sizes(table, "head_dim"),
+        "bytes_per_kv_element": _bytes(cache),
+        **_measured(table, names(table, "attn_dtype")),
     }
 
 
-def _power(table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Power and the trust in it.
+def _of_precision(some: Gathered, column: str, context: Context) -> Gathered:
+    precision = names(some.table, column)
+    unknown = np.array([p not in _BYTES for p in precision], dtype=bool)
+    some = some.without(unknown, "precisions that carbjax does not know")
+    if context.precision is None:
+        return some
+    return some.without(
+        precision != context.precision, f"precisions other than {context.precision}"
+    )
 
-    The meter averages over about a second, so a call that was repeated for less carries
-    the power of whatever ran before it: trust grows with latency up to
-    `TRUSTED_POWER_LATENCY_S`, squared. A value that another row has too, to all its
-    digits, was read twice from one window: it gets a tenth.
-    """
-    if "power" not in table:
-        return {}
-    latency_s = table["latency"] * SECONDS_PER_MILLISECOND
-    trust = np.minimum(1.0, latency_s / TRUSTED_POWER_LATENCY_S) ** 2
-    _, row, count = np.unique(table["power"], return_inverse=True, return_counts=True)
-    at_limit = table["power"] > 0.97 * table["power_limit"]
-    repeated = (count[row.reshape(-1)] > 1) & ~at_limit
-    return {"power_w": table["power"], "power_weight": trust * np.where(repeated, 0.1, 1.0)}
+
+def _bytes(precision: np.ndarray) -> np.ndarray:
+    kinds, which = np.unique(precision, return_inverse=True)
+    return np.array([_BYTES.get(str(p), np.nan) for p in kinds])[which]
+
+
+def _measured(table: Table, precision) -> dict:
+    """Device, precision and, where the file has it, power and the trust in it."""
+    columns: dict = {"precision": precision}
+    if "device" in table.columns:
+        columns["device"] = names(table, "device")
+    if "power" not in table.columns:
+        return columns
+    power = measurements(table, "power")
+    limit = np.full(len(power), np.nan)
+    if "power_limit" in table.columns:
+        limit = measurements(table, "power_limit")
+    latency = measurements(table, "latency") * MILLISECOND.seconds
+    trust = power_trust(power, limit, latency)
+    return columns | {"power_w": power, "power_limit_w": limit, "power_weight": trust}
+
+
+KINDS = (
+    Kind(FORM, "gemm", _GEMM, _gemm),
+    Kind(FORM, "attention", ("op_name", *_ATTENTION), _either_attention),
+    Kind(FORM, "nccl", _NCCL, _nccl),
+    Kind(FORM, "custom_allreduce", _CUSTOM, _custom_all_reduce),
+    Kind(FORM, "moe", tuple(_MOE), _moe),
+)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from carbjax._errors import ConfigError
 from carbjax._hardware.model import ModelShape
 from carbjax._surrogate.gemm import BYTES_PER_ACTIVATION
 from carbjax._surrogate.operator_form import OperatorForm
@@ -19,20 +20,30 @@ def token_operators(
     fit: OperatorFit, model: ModelShape, gpus: int
 ) -> dict[str, OperatorForm]:
     """Operators of all layers that depend on the number of tokens, by name."""
-    width, depth = model.head_dim, model.hidden_size
+    width, depth, layers = model.head_dim, model.hidden_size, model.num_layers
     heads, kv_heads = model.num_heads // gpus, kv_heads_per_gpu(model, gpus)
-    columns = model.intermediate_size // gpus
+    columns, dense_layers = model.intermediate_size // gpus, layers - model.num_moe_layers
 
-    def product(n: int, k: int) -> OperatorForm:
-        return _product(fit, n, k, model.bytes_per_weight, model.num_layers)
+    def product(n: int, k: int, count: int) -> OperatorForm:
+        return _product(fit, n, k, model.bytes_per_weight, count)
 
     operators = {
-        "qkv_projection": product((heads + 2 * kv_heads) * width, depth),
-        "output_projection": product(depth, heads * width),
-        "gate_up_projection": product(2 * columns, depth),
-        "down_projection": product(depth, columns),
+        "qkv_projection": product((heads + 2 * kv_heads) * width, depth, layers),
+        "output_projection": product(depth, heads * width, layers),
         "elementwise": _elementwise(fit, model, gpus),
     }
+    if dense_layers:
+        operators |= {
+            "gate_up_projection": product(2 * columns, depth, dense_layers),
+            "down_projection": product(depth, columns, dense_layers),
+        }
+    if model.num_moe_layers:
+        operators |= {
+            "router": _product(
+                fit, model.num_experts, depth, BYTES_PER_ACTIVATION, model.num_moe_layers
+            ),
+            "experts": _experts(fit, model, gpus),
+        }
     if gpus > 1:
         operators["all_reduce"] = _all_reduce(fit, model, gpus)
     return operators
@@ -75,12 +86,34 @@ def _product(
     )
 
 
+def _experts(fit: OperatorFit, model: ModelShape, gpus: int) -> OperatorForm:
+    """Each expert is cut over the GPUs, as tensor parallelism does."""
+    moe, layers = fit.moe, model.num_moe_layers
+    if moe is None:
+        raise ConfigError(
+            f"model {model.name!r} is a mixture of experts, and the fit of {fit.name!r} "
+            "has none.",
+            hint="Use a shipped surrogate, or fit one with `base`.",
+        )
+    size = model.expert_intermediate_size // gpus
+    shape = (model.hidden_size, size, model.num_experts, model.experts_per_token)
+    weight = model.bytes_per_weight
+    return OperatorForm(
+        latency=lambda m: layers * moe.latency(m, *shape, weight),
+        moved=lambda m: layers * moe.bytes_moved(m, *shape, weight),
+        flops=lambda m: layers * moe.flops(m, shape[0], shape[1], shape[3]),
+        power=fit.power["gemm"],
+    )
+
+
 def _elementwise(fit: OperatorFit, model: ModelShape, gpus: int) -> OperatorForm:
     heads, kv_heads = model.num_heads // gpus, kv_heads_per_gpu(model, gpus)
     norms = 2 * 4 * model.hidden_size  # read and write of the stream and the residual
     rotary = 2 * (heads + kv_heads) * model.head_dim
     cache = 4 * kv_heads * model.head_dim
-    gate = 3 * model.intermediate_size // gpus
+    # The experts' kernels do their own gating.
+    dense = 1 - model.num_moe_layers / model.num_layers
+    gate = dense * 3 * model.intermediate_size // gpus
     moved = BYTES_PER_ACTIVATION * (norms + rotary + cache + gate)
     return _streaming(
         fit.elementwise.latency,

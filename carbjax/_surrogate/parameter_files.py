@@ -9,6 +9,7 @@ import equinox as eqx
 from carbjax._errors import ConfigError
 from carbjax._surrogate.attention_kernels import Attention, Interaction
 from carbjax._surrogate.gemm import Gemm
+from carbjax._surrogate.moe import Moe
 from carbjax._surrogate.overheads import Gaps, Host, Sampler
 from carbjax._surrogate.power import PowerModel
 from carbjax._surrogate.streaming import Streaming
@@ -25,6 +26,7 @@ class OperatorFit(eqx.Module):
     active_idle_power: float  # W, between kernels
     gemm: Gemm
     gemm_fp8: Gemm
+    moe: Moe | None
     prefill: Attention
     decode: Attention
     interaction: Interaction
@@ -76,6 +78,7 @@ def fit_from_record(record: dict) -> OperatorFit:
         active_idle_power=record["active_idle_power"],
         gemm=Gemm(**latency["gemm"]),
         gemm_fp8=Gemm(**latency["gemm_fp8"]),
+        moe=Moe.from_record(latency["moe"]) if "moe" in latency else None,
         prefill=Attention(**latency["prefill_attention"]),
         decode=Attention(**latency["decode_attention"]),
         interaction=Interaction(**latency["interaction"]),

@@ -122,7 +122,10 @@ def _check(fit: OperatorFit, model: ModelShape, gpus: int) -> None:
         raise ConfigError(
             f"`tensor_parallel` is {gpus}, and the fit of {fit.name!r} knows {known}."
         )
-    for name in ("num_heads", "intermediate_size"):
+    cut = ["num_heads"]
+    cut += ["intermediate_size"] if model.num_layers > model.num_moe_layers else []
+    cut += ["expert_intermediate_size"] if model.num_moe_layers else []
+    for name in cut:
         if getattr(model, name) % gpus:
             raise ConfigError(
                 f"{name} {getattr(model, name)} of model {model.name!r} does not divide "

@@ -26,6 +26,8 @@ PUBLISHED_BILLIONS = {
     "qwen3-8b": 8.19,
     "qwen3-14b": 14.77,
     "qwen3-32b": 32.76,
+    "qwen3-30b-a3b": 30.53,
+    "qwen3-235b-a22b": 235.09,
     "gemma-3-12b": 11.77,
     "gemma-3-27b": 27.01,
 }
@@ -41,6 +43,31 @@ def test_kv_cache_of_a_token_is_what_the_model_papers_say():
     assert model("llama-2-7b").kv_bytes_per_token == 512 * 1024
     assert model("llama-3.1-8b").kv_bytes_per_token == 128 * 1024
     assert model("llama-3.1-70b").kv_bytes_per_token == 320 * 1024
+
+
+def test_a_mixture_of_experts_uses_a_tenth_of_its_parameters_a_token():
+    shape = model("qwen3-30b-a3b")
+    expert = 3 * shape.hidden_size * shape.expert_intermediate_size
+    idle = shape.num_moe_layers * (shape.num_experts - shape.experts_per_token) * expert
+    # The model card: 3.3 billion activated.
+    assert shape.num_parameters - idle == pytest.approx(3.3e9, rel=0.02)
+
+
+def test_dense_layers_of_a_mixture_have_the_dense_size():
+    shape = model("qwen3-30b-a3b")
+    fields = {name: getattr(shape, name) for name in ModelShape.__dataclass_fields__}
+    mixed = ModelShape(**{**fields, "num_dense_layers": 3})
+    mixture = shape.num_experts * shape.hidden_size * (3 * 768 + 1)
+    dense = 3 * shape.hidden_size * shape.intermediate_size
+    assert mixed.num_moe_layers == 45
+    assert shape.num_parameters - mixed.num_parameters == 3 * (mixture - dense)
+
+
+def test_gemma_has_a_global_layer_after_five_local_ones():
+    for name in ("gemma-3-12b", "gemma-3-27b"):
+        shape = model(name)
+        assert shape.sliding_window == 1024
+        assert shape.num_layers - shape.sliding_layers == shape.num_layers // 6
 
 
 @pytest.mark.parametrize("name", ACCELERATORS)
@@ -94,6 +121,21 @@ def test_a_wrong_name_gets_a_suggestion_and_the_list(look_up, near):
     [
         ({"num_layers": 0}, "below 1"),
         ({"num_kv_heads": 5}, "no multiple"),
+        ({"num_experts": 8}, "all three"),
+        ({"experts_per_token": 2}, "all three"),
+        (
+            {"num_experts": 8, "experts_per_token": 8, "expert_intermediate_size": 64},
+            "fewer experts",
+        ),
+        (
+            {"num_experts": 8, "experts_per_token": -1, "expert_intermediate_size": 64},
+            "all three",
+        ),
+        ({"num_dense_layers": 1}, "without experts"),
+        ({"sliding_window": 1024}, "or neither"),
+        ({"sliding_layers": 4}, "or neither"),
+        ({"sliding_window": 1024, "sliding_layers": 99}, "1 to 36 layers"),
+        ({"sliding_window": -1, "sliding_layers": 4}, "or neither"),
     ],
 )
 def test_impossible_shapes_are_refused(change, message):
