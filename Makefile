@@ -40,6 +40,8 @@ types: install
 	$(BIN)/pyright
 
 bench: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint requirements.lock --editable ".[bench]"
 	@for script in benchmarks/[a-z]*.py; do \
 	  echo "== $$script"; $(BIN)/python -m benchmarks.$$(basename $$script .py) || exit 1; \
 	done

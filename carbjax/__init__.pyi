@@ -17,6 +17,11 @@ from ._errors import (
     TraceError as TraceError,
     WorkloadError as WorkloadError,
 )
+from ._estimators import (
+    Control as Control,
+    Estimate as Estimate,
+    estimate_shapley as estimate_shapley,
+)
 from ._fitting import fit_profile as fit_profile
 from ._games import (
     AbstractGame as AbstractGame,

@@ -4,6 +4,8 @@ Aumann and Shapley's prices: `integral_0^1 grad c(tau z) dtau`, so that the toke
 and the price of running the iteration at all, c(0+), add up to c(z).
 """
 
+import functools as ft
+import operator as op
 from collections.abc import Callable
 
 import equinox as eqx
@@ -15,13 +17,16 @@ from jaxtyping import Array, Float
 from carbjax._surrogate.cost import AbstractIterationCost, Cost
 from carbjax._surrogate.features import BatchFeatures
 
-# 32 nodes, graded towards 0 with e^5, close shipped costs to 3e-10 (docs/streaming.md).
-_NUM_RAY_NODES = 32
+# Pieces of the ray, graded towards the empty batch by e^5: a kernel's cost bends where
+# its launch gives way to its work, often at a small part of the batch.
+_NUM_PIECES = 32
 _RAY_GRADING = 5.0
 _VANISHING = 1e-20  # of the batch: where a kernel in use costs its launch alone
 
 Weigh = Callable[[Cost], Float[Array, "*batch"]]
 """Latency (s) and energy (J) to the quantity that is priced: linear in both."""
+
+Along = Float[Array, "pieces *batch"]
 
 
 class Prices(eqx.Module):
@@ -36,66 +41,129 @@ def average_prices(
 ) -> Prices:
     """Aumann-Shapley prices of the batch, and the fixed part c(0+), elementwise.
 
-    Of what depends on the tokens or sequences alone the average price is exact; that of
-    attention is a Gauss quadrature along the ray.
+    The ray is cut into pieces, and what is shared out of each is what the cost really
+    grows by over it, so the prices add up to the cost whatever the number of pieces;
+    that only says how fine the parts are told apart (docs/streaming.md).
     """
-    tokens, sequences = features.num_tokens, features.num_sequences
-    fixed_tokens, price_tokens = _one_feature(lambda x: weigh(cost.token_part(x)), tokens)
-    fixed_sequences, price_sequences = _one_feature(
-        lambda x: weigh(cost.sequence_part(x)), sequences
-    )
-
-    def attention(*along: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
-        return weigh(cost.attention_part(*along))
-
-    kernel_features = (
-        features.num_tokens,
-        features.prefill_pairs,
-        features.prefill_kv,
-        features.decode_tokens,
-        features.decode_kv,
-        features.decode_kv_sq,
-    )
-    launch = attention(*(_VANISHING * x for x in kernel_features))
-    price_in_kernels, *kernel_prices = _ray_mean_gradient(attention, kernel_features)
+    ends = _Ray.of(cost, features)
+    of_latency, of_energy = _rates(cost, weigh, ends)
+    priced = of_latency, of_energy
+    tokens = _share(priced, ends.tokens, features.num_tokens)
+    sequences = _share(priced, ends.sequences, features.num_sequences)
+    in_kernels, *kernels = _kernel_prices(cost, priced, ends.attention, features)
+    start = jax.tree.map(lambda x: x[0], ends.total)
     return Prices(
-        fixed=fixed_tokens + fixed_sequences + launch,
-        features=BatchFeatures(
-            price_tokens + price_in_kernels, price_sequences, *kernel_prices
-        ),
+        fixed=weigh(cost.limit(*start)),
+        features=BatchFeatures(tokens + in_kernels, sequences, *kernels),
     )
 
 
-def _one_feature(
-    part: Callable[[Float[Array, "*batch"]], Float[Array, "*batch"]],
-    amount: Float[Array, "*batch"],
-) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
-    """Fixed part and average price of a cost of one feature: no quadrature is needed."""
-    fixed = part(jnp.zeros_like(amount))
-    used = amount > 0
-    price = (part(amount) - fixed) / jnp.where(used, amount, 1.0)
-    return fixed, jnp.where(used, price, 0.0)
+class _Ray(eqx.Module):
+    """Latency and energy of each part at the ends of the pieces."""
+
+    tokens: Cost
+    sequences: Cost
+    attention: Cost
+
+    @staticmethod
+    def of(cost: AbstractIterationCost, features: BatchFeatures) -> "_Ray":
+        ends = _spread(_ends(), features.num_tokens)
+        kernels = (ends * x[None] for x in _kernel_features(features))
+        return _Ray(
+            cost.token_part(ends * features.num_tokens[None]),
+            cost.sequence_part(ends * features.num_sequences[None]),
+            cost.attention_part(*kernels),
+        )
+
+    @property
+    def total(self) -> Cost:
+        (t0, e0), (t1, e1), (t2, e2) = self.tokens, self.sequences, self.attention
+        return t0 + t1 + t2, e0 + e1 + e2
 
 
-def _ray_mean_gradient(
-    function: Callable[..., Float[Array, "*batch"]],
-    point: tuple[Float[Array, "*batch"], ...],
-) -> tuple[Float[Array, "*batch"], ...]:
-    """`integral_0^1 grad f(tau z) dtau` at z = `point`, elementwise.
+def _rates(cost: AbstractIterationCost, weigh: Weigh, ends: _Ray) -> tuple[Along, Along]:
+    """What a second and a joule of the parts cost in each piece.
 
-    Gauss's rule in u with tau = (e^(5u) - 1) / (e^5 - 1): a kernel's cost bends where its
-    launch gives way to its work, often at a small part of the batch.
+    The slopes of `limit` half-way, times how much more the cost really grows.
     """
-    along = (-1, *(1 for _ in point[0].shape))
-    tau, weight = (jnp.asarray(x.reshape(along), point[0].dtype) for x in _ray_rule())
-    value, pull = jax.vjp(function, *(tau * x[None] for x in point))
-    gradient = pull(jnp.ones_like(value))
-    return tuple(jnp.sum(weight * g, axis=0) for g in gradient)
+    latency, energy = ends.total
+
+    def priced(t: Along, e: Along) -> Along:
+        return weigh(cost.limit(t, e))
+
+    middle = (latency[1:] + latency[:-1]) / 2, (energy[1:] + energy[:-1]) / 2
+    value, pull = jax.vjp(priced, *middle)
+    of_latency, of_energy = pull(jnp.ones_like(value))
+    guess = of_latency * _growth(latency) + of_energy * _growth(energy)
+    more = _ratio(_growth(priced(latency, energy)), guess)
+    return more * of_latency, more * of_energy
 
 
-def _ray_rule() -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and weights on (0, 1)."""
-    nodes, weights = np.polynomial.legendre.leggauss(_NUM_RAY_NODES)
-    growth = np.exp(_RAY_GRADING * (nodes + 1) / 2)
-    span = np.expm1(_RAY_GRADING)
-    return (growth - 1) / span, weights / 2 * _RAY_GRADING * growth / span
+def _share(
+    priced: tuple[Along, Along], part: Cost, amount: Float[Array, "*batch"]
+) -> Float[Array, "*batch"]:
+    """Average price of a feature on which alone a part depends."""
+    used = amount > 0
+    grown = sum(jnp.sum(p * _growth(x), axis=0) for p, x in zip(priced, part, strict=True))
+    return jnp.where(used, grown / jnp.where(used, amount, 1.0), 0.0)
+
+
+def _kernel_prices(
+    cost: AbstractIterationCost,
+    priced: tuple[Along, Along],
+    attention: Cost,
+    features: BatchFeatures,
+) -> tuple[Float[Array, "*batch"], ...]:
+    """Average prices of the features in attention.
+
+    In each piece latency and energy grow by what they do; gradients half-way say by
+    which features.
+    """
+    point = _kernel_features(features)
+    ends = _spread(_ends(), features.num_tokens)
+    width, middle = _growth(ends), (ends[1:] + ends[:-1]) / 2
+    _, pull = jax.vjp(cost.attention_part, *(middle * x[None] for x in point))
+    prices = tuple(jnp.zeros_like(x) for x in point)
+    for which in (0, 1):
+        one = [jnp.zeros_like(p) for p in priced]
+        one[which] = jnp.ones_like(priced[which])
+        gradient = [width * g for g in pull(tuple(one))]
+        parts = (g * x[None] for g, x in zip(gradient, point, strict=True))
+        guess = ft.reduce(op.add, parts)
+        weight = priced[which] * _ratio(_growth(attention[which]), guess)
+        added = (jnp.sum(weight * g, axis=0) for g in gradient)
+        prices = tuple(p + a for p, a in zip(prices, added, strict=True))
+    return prices
+
+
+def _kernel_features(f: BatchFeatures) -> tuple[Float[Array, "*batch"], ...]:
+    return (
+        f.num_tokens,
+        f.prefill_pairs,
+        f.prefill_kv,
+        f.decode_tokens,
+        f.decode_kv,
+        f.decode_kv_sq,
+    )
+
+
+def _growth(values: Float[Array, "ends *batch"]) -> Along:
+    return values[1:] - values[:-1]
+
+
+def _ratio(real: Along, guess: Along) -> Along:
+    """real / guess, and 1 where nothing was to be shared."""
+    some = guess != 0
+    return jnp.where(some, real / jnp.where(some, guess, 1.0), 1.0)
+
+
+def _ends() -> np.ndarray:
+    """Ends of the pieces: almost 0 first, where kernels are in use but do nothing; 1."""
+    steps = np.linspace(0.0, 1.0, _NUM_PIECES + 1)
+    ends = np.expm1(_RAY_GRADING * steps) / np.expm1(_RAY_GRADING)
+    ends[0] = _VANISHING
+    return ends
+
+
+def _spread(ends: np.ndarray, like: Float[Array, "*batch"]) -> Float[Array, "ends *batch"]:
+    return jnp.asarray(ends.reshape(-1, *(1 for _ in like.shape)), like.dtype)

@@ -1,155 +1,99 @@
-"""Calibration of what operator profiles cannot tell: host, sampler, and serving power."""
+"""How well a calibration predicts serving runs that it has not seen."""
 
-import dataclasses as dc
-import itertools
+from collections.abc import Callable
 
-import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
-from carbjax._fitting.fit import errors as fit_errors
-from carbjax._fitting.least_squares import Solution, least_squares
-from carbjax._fitting.serving_runs import (
-    ASSUMED_PROMPT_TOKENS,
-    ServingRun,
-    mean_iteration,
+from carbjax._fitting.calibration import (
+    FP8_MEASURED,
+    apply as apply,
+    calibrate as calibrate,
+    energy_of,
+    measured,
+    predict as predict,
+    times_of,
 )
-from carbjax._surrogate.cost import Cost
-from carbjax._surrogate.overheads import Gaps, Host, Sampler
+from carbjax._fitting.report import Line, Report, errors
+from carbjax._fitting.serving_runs import ServingRun
 from carbjax._surrogate.parameter_files import OperatorFit
-from carbjax._surrogate.specialise import specialise
 
-LARGEST_BATCH = 700.0
-"""Beyond it a run of the leaderboard is a few waves of requests, not a steady state."""
+Parts = tuple[np.ndarray, np.ndarray]
+"""Latency (s) and energy (J) of runs."""
 
-
-class Calibration(eqx.Module):
-    """What serving adds to the profiled kernels of a GPU. Start, prior width in log."""
-
-    host_base: float = 5e-4  # s
-    host_per_sequence: float = 5e-6  # s
-    gap_per_layer: float = 3e-5  # s
-    gap_power_share: float = 0.5  # of the power limit, all-reduce included
-    sampler_per_logit: float = 2e-10  # s
-    sampler_power_share: float = 0.6  # of the power limit
-    static_share: float = 0.25  # of the power limit: kernels and gaps
-    byte_factor: float = 1.2  # on the energy of a byte, serving over profiling loop
-    flop_factor: float = 1.2  # on the energy of a FLOP
-    link_factor: float = 1.0  # on the time of a byte of all-reduce
+LARGE_BATCH = 700.0
+"""Batches beyond it are reported apart: their prompts are cached repeats."""
 
 
-_PRIOR = Calibration(1.0, 1.0, 1.0, 0.6, 1.0, 0.6, 0.3, 0.3, 0.3, 0.5)
-
-
-def apply(fit: OperatorFit, c: Calibration, power_limit: float) -> OperatorFit:
-    """The operators of a GPU with a calibration put in."""
-    static = c.static_share * power_limit
-    gap = c.gap_power_share * power_limit
-    power = {
-        name: dc.replace(
-            p,
-            static_power=gap if name == "all_reduce" else static,
-            byte_energy=c.byte_factor * p.byte_energy,
-            flop_energy=c.flop_factor * p.flop_energy,
-        )
-        for name, p in fit.power.items()
-    }
-    return dc.replace(
-        fit,
-        active_idle_power=static,
-        power=power,
-        all_reduce={
-            degree: dc.replace(link, byte=c.link_factor * link.byte)
-            for degree, link in fit.all_reduce.items()
-        },
-        host=Host(c.host_base, c.host_per_sequence, static),
-        gaps=Gaps(c.gap_per_layer, gap),
-        sampler=Sampler(c.sampler_per_logit, c.sampler_power_share * power_limit),
-    )
-
-
-def calibrate(
-    fit: OperatorFit,
-    runs: list[ServingRun],
-    power_limit: float,
-    prompt: float = ASSUMED_PROMPT_TOKENS,
-) -> tuple[Calibration, Solution]:
-    """The calibration that best explains iteration times and energies of serving runs."""
-    measured = np.log(np.array([[r.iteration_s, r.energy_j] for r in runs]))
-
-    def residuals(log_c: Float[Array, " parameters"]) -> Float[Array, " rows"]:
-        calibrated = apply(fit, Calibration(*jnp.exp(log_c)), power_limit)
-        predicted = jnp.stack(predict(calibrated, runs, prompt), axis=1)
-        return (jnp.log(predicted) - measured).reshape(-1)
-
-    start = np.log(np.array(list(vars(Calibration()).values())))
-    found = least_squares(
-        residuals,
-        start,
-        huber=0.1,
-        weights=np.full(2 * len(runs), 10.0),
-        prior_scale=np.array(list(vars(_PRIOR).values())),
-        compiled=False,
-    )
-    return Calibration(*(float(v) for v in np.exp(found.parameters))), found
-
-
-def predict(
-    fit: OperatorFit, runs: list[ServingRun], prompt: float = ASSUMED_PROMPT_TOKENS
-) -> Cost:
-    """Mean latency (s) and energy (J) of an iteration of each run, `" runs"`."""
-    latency, energy = [], []
-    for group in _by_system(runs):
-        cost = specialise(fit, group[0].model, group[0].num_gpus)
-        t, e = mean_iteration(cost, group, prompt)
-        latency.append(t)
-        energy.append(e)
-    return jnp.concatenate(latency), jnp.concatenate(energy)
-
-
-def serving_errors(fit: OperatorFit, runs: list[ServingRun], label: str) -> dict:
-    """Errors of iteration time, energy per token and power of runs."""
-    return _errors(np.stack([np.asarray(x) for x in predict(fit, runs)]), runs, label)
+def serving_errors(fit: OperatorFit, runs: list[ServingRun], split: str) -> dict:
+    """Errors of iteration time, energy per token and power of runs, by a calibrated fit."""
+    latency, energy = predict(fit, runs)
+    return _report((np.asarray(latency), np.asarray(energy)), runs, split).as_dict()
 
 
 def leave_one_model_out(teacher: OperatorFit, runs: list[ServingRun], limit: float) -> dict:
-    """Errors on each model's runs by a calibration on the other models' runs alone.
+    """Errors on each model's runs by a calibration on the other models' runs alone."""
+    family = lambda run: run.model.name.removesuffix("-fp8")  # noqa: E731
+    return leave_out(teacher, runs, limit, family, "model left out").as_dict()
 
-    Runs beyond `LARGEST_BATCH` calibrate nothing and are reported apart.
+
+def leave_out(
+    teacher: OperatorFit,
+    runs: list[ServingRun],
+    limit: float,
+    group_of: Callable[[ServingRun], object],
+    name: str,
+) -> Report:
+    """Errors on each group of runs by a calibration on all others.
+
+    "power, given time" is the power where the iteration time is the measured one.
     """
-    predicted, unseen = [], []
-    for family in sorted({_family(run) for run in runs}):
-        seen = [r for r in runs if _family(r) != family and r.batch <= LARGEST_BATCH]
-        mine = [r for r in runs if _family(r) == family]
+    latency, energy, given = (np.zeros(len(runs)) for _ in range(3))
+    groups = [group_of(run) for run in runs]
+    for group in dict.fromkeys(groups):
+        mine = np.array([other == group for other in groups])
+        seen = [run for run, out in zip(runs, mine, strict=True) if not out]
+        unseen = [run for run, out in zip(runs, mine, strict=True) if out]
         found, _ = calibrate(teacher, seen, limit)
-        predicted.append(np.stack(predict(apply(teacher, found, limit), mine)))
-        unseen += mine
-    together = np.concatenate(predicted, axis=1)
-    large = np.array([run.batch > LARGEST_BATCH for run in unseen])
-    errors = _errors(together, unseen, "model left out, all runs")
-    for label, chosen in (("small batches", ~large), ("large batches", large)):
+        rows = measured(teacher, unseen)
+        decode, mixed = times_of(rows, vars(found))
+        mean = decode + rows.mixed_share * (mixed - decode)
+        latency[mine] = mean
+        energy[mine] = energy_of(rows, vars(found), limit, mean)
+        given[mine] = energy_of(rows, vars(found), limit, rows.iteration_s)
+    return _splits((latency, energy), given, runs, teacher, name)
+
+
+def _splits(
+    cost: Parts, given: np.ndarray, runs: list[ServingRun], fit: OperatorFit, name: str
+) -> Report:
+    large = np.array([run.batch > LARGE_BATCH for run in runs])
+    guessed = np.array([run.is_fp8 and fit.name not in FP8_MEASURED for run in runs])
+    report = Report()
+    for label, chosen in (
+        (name, np.ones(len(runs), bool)),
+        (f"{name}, batch up to {LARGE_BATCH:.0f}", ~large),
+        (f"{name}, batch beyond {LARGE_BATCH:.0f}", large),
+        (f"{name}, without unprofiled fp8", ~guessed),
+    ):
         if chosen.any():
-            rows = [run for run, keep in zip(unseen, chosen, strict=True) if keep]
-            errors |= _errors(together[:, chosen], rows, f"model left out, {label}")
-    return errors
+            some = [run for run, keep in zip(runs, chosen, strict=True) if keep]
+            latency, joules = cost
+            report += _report((latency[chosen], joules[chosen]), some, label)
+            energy = np.array([run.energy_j for run in some])
+            line = Line("power, given time", label, errors(given[chosen], energy))
+            report += Report((line,))
+    return report
 
 
-def _errors(predicted, runs: list[ServingRun], label: str) -> dict:
-    latency, energy = predicted
-    measured_s, measured_j = np.array([[r.iteration_s, r.energy_j] for r in runs]).T
-    return {
-        f"serving iteration time, {label}": fit_errors(latency, measured_s),
-        f"serving energy per token, {label}": fit_errors(energy, measured_j),
-        f"serving power, {label}": fit_errors(energy / latency, measured_j / measured_s),
-    }
-
-
-def _family(run: ServingRun) -> str:
-    return run.model.name.removesuffix("-fp8")
-
-
-def _by_system(runs: list[ServingRun]) -> list[list[ServingRun]]:
-    """Neighbouring runs of the same model, precision and number of GPUs."""
-    key = lambda run: (run.model.name, run.num_gpus)  # noqa: E731
-    return [list(group) for _, group in itertools.groupby(runs, key)]
+def _report(cost: Parts, runs: list[ServingRun], split: str) -> Report:
+    latency, energy = cost
+    seconds = np.array([run.iteration_s for run in runs])
+    joules = np.array([run.energy_j for run in runs])
+    power = joules / seconds
+    return Report(
+        (
+            Line("serving iteration time", split, errors(latency, seconds)),
+            Line("serving energy per token", split, errors(energy, joules)),
+            Line("serving power", split, errors(energy / latency, power)),
+        )
+    )

@@ -1,4 +1,4 @@
-"""Fits of the operators of a GPU to its profile."""
+"""What the fits of several operators share: facts of the GPU, held-out rows, powers."""
 
 import dataclasses as dc
 
@@ -8,8 +8,6 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 
 from carbjax._fitting.least_squares import Solution, least_squares
 from carbjax._profiles.profile import Profile
-from carbjax._surrogate.attention_kernels import Attention, Interaction
-from carbjax._surrogate.gemm import Gemm
 from carbjax._surrogate.power import PowerModel
 from carbjax._surrogate.smooth import smooth_min
 from carbjax._surrogate.streaming import Streaming
@@ -68,50 +66,6 @@ def held_out_lines(values: Float[np.ndarray, " rows"]) -> Rows:
     return line.reshape(-1) % 3 == 1
 
 
-def gemm_latency(gemm: Gemm, profile: Profile) -> Float[Array, " rows"]:
-    """Seconds of each row of a GEMM profile."""
-    silent = PowerModel(0.0, 1.0, 0.0, 0.0)
-    shapes = gemm.roofline(profile.n, profile.k, silent, profile.bytes_per_weight)
-    return shapes(jnp.asarray(profile.num_tokens))[0]
-
-
-def fit_gemm(profile: Profile, gpu: GpuFacts, train: Rows) -> Gemm:
-    """The GEMM surrogate of a GPU from the rows `train`."""
-    byte = 1 / gpu.memory_bandwidth
-    start = Gemm(3e-6, 5e-11, 1.2 * byte, 0.4 * byte, 1.4 / gpu.peak_flops)
-    return Gemm(
-        *_fit_latency(lambda p: gemm_latency(Gemm(*p), profile), start, profile, train)
-    )
-
-
-def prefill_latency(attention: Attention, profile: Profile) -> Float[Array, " rows"]:
-    work, moved = profile.prefill_flops, profile.prefill_bytes
-    return attention.latency(jnp.asarray(work), jnp.asarray(moved))
-
-
-def decode_latency(attention: Attention, profile: Profile) -> Float[Array, " rows"]:
-    moved, rows = profile.decode_bytes, profile.decode_rows
-    return attention.latency(jnp.asarray(moved), jnp.asarray(rows))
-
-
-def fit_prefill(profile: Profile, gpu: GpuFacts, train: Rows) -> Attention:
-    start = Attention(8e-6, 1.6 / gpu.peak_flops, 3.0 / gpu.memory_bandwidth)
-    return Attention(
-        *_fit_latency(
-            lambda p: prefill_latency(Attention(*p), profile), start, profile, train
-        )
-    )
-
-
-def fit_decode(profile: Profile, gpu: GpuFacts, train: Rows) -> Attention:
-    start = Attention(8e-6, 1.2 / gpu.memory_bandwidth, 2e-8)
-    return Attention(
-        *_fit_latency(
-            lambda p: decode_latency(Attention(*p), profile), start, profile, train
-        )
-    )
-
-
 def fit_streaming(
     profile: Profile, launch: float, bandwidth: float, train: Rows
 ) -> Streaming:
@@ -122,31 +76,6 @@ def fit_streaming(
         return p[0] + p[1] * profile.message_bytes
 
     return Streaming(*_fit_latency(latency, start, profile, train))
-
-
-def mixed_latency(
-    prefill: Attention, decode: Attention, mixed: Interaction, profile: Profile
-) -> Float[Array, " rows"]:
-    """Seconds of one kernel for a chunk and decode requests: one launch."""
-    alone = prefill_latency(prefill, profile)
-    past_launch = alone - prefill.launch
-    decoding = decode_latency(decode, profile) - decode.launch
-    extra = mixed.latency(
-        past_launch,
-        decode.first * jnp.asarray(profile.decode_bytes),
-        decode.second * jnp.asarray(profile.decode_rows),
-    )
-    return alone + decoding + extra
-
-
-def fit_interaction(
-    profile: Profile, prefill: Attention, decode: Attention, sharpness: float, train: Rows
-) -> Interaction:
-    def latency(p):
-        return mixed_latency(prefill, decode, Interaction(p[0], p[1], sharpness), profile)
-
-    per_kv, per_request = _fit_latency(latency, (0.8, 0.5), profile, train)
-    return Interaction(per_kv, per_request, sharpness)
 
 
 def _fit_latency(latency_fn, start, profile: Profile, train: Rows) -> list[float]:

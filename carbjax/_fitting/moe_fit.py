@@ -18,6 +18,9 @@ Rows = Bool[np.ndarray, " rows"]
 EVEN_ROUTING = "balanced"
 """The label of calls that spread their tokens over as many experts as there are."""
 
+EXPERTS_FROM = "h200-sxm"
+"""The GPU whose profile of experts is at hand."""
+
 _ELSEWHERE = {
     "h100-sxm": Moe(
         1.89014e-5, 1.28264e-9, 5.65176e-8, 3.14638e-13, 4.26271e-13, 1.43683e-15, 1.8511
@@ -28,6 +31,9 @@ _ELSEWHERE = {
 }
 """Fitted in the same way to the profiles of ai-dynamo/aiconfigurator@095f58a5 for these
 GPUs, which are larger than what is kept here; seen rows err 6.7 and 6.2% (p95 17, 16)."""
+
+EXPERTS_FITTED = (EXPERTS_FROM, *_ELSEWHERE)
+"""GPUs whose own calls were fitted; the others' experts are carried over."""
 
 _TILE = 32  # columns; experts of another size fall back to slow kernels
 _LARGEST_DEGREE = 8  # GPUs of one node
@@ -62,6 +68,8 @@ def moe_record(
 
 def experts_of(gpu: GpuFacts, source: GpuFacts, fitted: Moe) -> Moe:
     """The experts of `gpu`: fitted to its own calls, or those of `source` carried over."""
+    if gpu.name == source.name:
+        return fitted
     if gpu.name in _ELSEWHERE:
         return _ELSEWHERE[gpu.name]
     return fitted.carried(

@@ -5,7 +5,8 @@ import pathlib
 import numpy as np
 
 from carbjax._fitting import fit as f
-from carbjax._fitting.operator_fits import attention_profiles, gemms
+from carbjax._fitting.attention_record import attention_profiles
+from carbjax._fitting.dense_record import gemms
 from carbjax._surrogate.power import PowerModel
 
 _CAP = 0.985  # of the power limit: what a GEMM at the limit draws, on average
@@ -19,6 +20,9 @@ _GEMM_POWER_LATENCY_S = 55e-6
 # Repeated 3000 times at most, a shorter call does not fill the meter's second.
 _ATTENTION_POWER_LATENCY_S = 3.3e-4
 
+# Those with fp8 tensor cores do twice the FLOPs at the same power.
+_FP8_TENSOR_CORES = ("h100-sxm", "h200-sxm", "b200-sxm", "rtx-pro-6000")
+
 # Byte energies are not of the bandwidth: HBM3 and HBM3e cost the same a byte.
 _SAME_MEMORY = ("h100-sxm", "h200-sxm")
 
@@ -27,7 +31,7 @@ def fit_powers(gpu: f.GpuFacts, data: pathlib.Path) -> tuple[dict, dict]:
     """Power model of each operator class, and its error on held-out rows.
 
     Static power and the energies of a byte and a FLOP come from the GEMMs; attention
-    has a multiplier on the energies.
+    has a multiplier on the energies. An fp8 FLOP costs what `_of_fp8` says.
     """
     gemm, error = _fit_gemm_power(gpu, data)
     models, errors = {"gemm": gemm}, {"gemm power": error}
@@ -48,7 +52,14 @@ def fit_powers(gpu: f.GpuFacts, data: pathlib.Path) -> tuple[dict, dict]:
         f.held_out_lines(decode.decode_kv / decode.decode_tokens),
     )
     models["elementwise"] = models["all_reduce"] = gemm
-    return {name: dict(vars(model)) for name, model in models.items()}, errors
+    power = {name: dict(vars(model)) for name, model in models.items()}
+    return power | _of_fp8(gpu, power["gemm"]), errors
+
+
+def _of_fp8(gpu: f.GpuFacts, gemm: dict) -> dict:
+    """The power of fp8 products: a FLOP at half the energy where there are fp8 cores."""
+    share = 0.5 if gpu.name in _FP8_TENSOR_CORES else 1.0
+    return {"gemm_fp8": gemm | {"flop_energy": share * gemm["flop_energy"]}}
 
 
 def _fit_gemm_power(gpu: f.GpuFacts, data: pathlib.Path) -> tuple[PowerModel, dict]:
@@ -91,7 +102,8 @@ def transfer_power(power: dict, source: f.GpuFacts, target: f.GpuFacts) -> dict:
         "flop_energy": limit * source.peak_flops / target.peak_flops,
         "multiplier": 1.0,
     }
-    return {
+    moved = {
         name: {field: factors[field] * value for field, value in model.items()}
         for name, model in power.items()
     }
+    return moved | _of_fp8(target, moved["gemm"])

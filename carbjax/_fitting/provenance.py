@@ -1,14 +1,11 @@
 """What a parameter file says of itself: sources, box of validity, remarks."""
 
-from carbjax._fitting.calibrate import LARGEST_BATCH
-from carbjax._fitting.operator_fits import (
-    ALL_REDUCE_FROM,
-    CARRIED_SHARPNESS,
-    LONGEST_CONTEXT,
-    NO_ALL_REDUCE,
-)
+from carbjax._fitting.attention_record import LONGEST_CONTEXT
+from carbjax._fitting.dense_record import ALL_REDUCE_FROM
+from carbjax._fitting.moe_fit import EXPERTS_FITTED, EXPERTS_FROM
+from carbjax._fitting.prompt_reuse import PromptTokens
 from carbjax._fitting.rtx_profile import RTX
-from carbjax._fitting.serving_runs import ASSUMED_PROMPT_TOKENS
+from carbjax._fitting.serving_runs import LARGEST_BATCH
 
 # Where a GPU has no measurement of its own: whose it takes.
 POWER_FROM = {"a100-sxm": "h200-sxm", "h100-sxm": "h200-sxm", RTX.name: "h100-sxm"}
@@ -18,6 +15,7 @@ CALIBRATION_FROM = {
     RTX.name: "h100-sxm",
 }
 SAMPLER_MEASURED = (RTX.name,)
+NO_ALL_REDUCE = (RTX.name,)
 
 _AICONFIGURATOR = "ai-dynamo/aiconfigurator@095f58a51c4ca8e61b66ec108d86f223f8d559ce"
 _LLMSERVINGSIM = "casys-kaist/LLMServingSim@5daddb21a545658d5150b535712d0494584b5278"
@@ -43,14 +41,14 @@ def validity(name: str) -> dict:
     """The box that the measurements of a GPU span. `outside_box` compares with it."""
     if name == RTX.name:
         return _RTX_VALIDITY
-    return _VALIDITY
+    batch = LARGEST_BATCH[CALIBRATION_FROM.get(name, name)]
+    return _VALIDITY | {"num_sequences": [1, int(batch)]}
 
 
 _VALIDITY = {
     "num_tokens": [1, 32768],
     "prompt_tokens": [16, 16384],
     "context_tokens": [1, LONGEST_CONTEXT],
-    "num_sequences": [1, int(LARGEST_BATCH)],
     "tensor_parallel": [1, 2, 4, 8],
     "gemm_columns_and_depth": [512, 65536],
     "precision": "bf16 weights and cache; fp8 weights by the remark",
@@ -68,9 +66,12 @@ _RTX_VALIDITY = {
 
 def remarks(name: str) -> list[str]:
     """What was assumed or carried over."""
+    prompt = PromptTokens.of_task("lm-arena-chat")
     return [
         *_of_kernels(name),
-        f"serving runs give no prompt lengths: {ASSUMED_PROMPT_TOKENS:.0f} tokens assumed",
+        f"serving runs give no prompt lengths: {prompt.total:.0f} tokens as published, of "
+        f"which {prompt.new:.0f} are taken as new and the others as cached",
+        "the power limit holds for the mean over an iteration: one kernel may draw more",
         "idle_power is not fitted; active_idle_power is the calibrated static power",
         *_of_transfers(name),
     ]
@@ -80,12 +81,26 @@ def _of_kernels(name: str) -> list[str]:
     if name == RTX.name:
         return [
             "prompt_tokens are those of a chunk, which may have up to 16384 cached before",
-            "mixed batches were measured on this GPU: sharpness as fits them best, "
-            f"where files of other GPUs have {CARRIED_SHARPNESS:.0f}",
+            *_of_experts(name),
         ]
     return [
-        "interaction and elementwise kernels were measured on an RTX PRO 6000 only and "
-        "carried over, as multiples of decode time and a share of peak bandwidth",
+        "prefill and decode attention are taken to run one by one: what they cost each "
+        "other in one kernel was measured on an RTX PRO 6000 only, and serving runs of "
+        "H100 do not bear it out",
+        "what cached tokens cost a chunk was measured on an RTX PRO 6000 only and carried "
+        "over by the time of long prompts",
+        "elementwise kernels: launch of an RTX PRO 6000, bytes at shares of this GPU's "
+        "bandwidths",
+        *_of_experts(name),
+    ]
+
+
+def _of_experts(name: str) -> list[str]:
+    if name in EXPERTS_FITTED:
+        return ["experts: cut over the GPUs of a model, and not spread whole"]
+    return [
+        f"experts of {EXPERTS_FROM} by bandwidth and FLOP rate; cut over the GPUs of a "
+        "model, and not spread whole"
     ]
 
 
@@ -113,6 +128,6 @@ def _of_transfers(name: str) -> list[str]:
     if name != "h100-sxm":
         found.append(
             "fp8: the bf16 GEMM with half the weight bytes, and half the FLOP time where "
-            "the GPU has fp8 tensor cores"
+            "the GPU has fp8 tensor cores; runs of fp8 weights calibrate nothing here"
         )
     return found

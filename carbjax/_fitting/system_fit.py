@@ -1,24 +1,19 @@
 """A parameter file of a GPU, from the shared measurements: operators, power, serving."""
 
 import dataclasses as dc
+import functools as ft
 import pathlib
 
 from carbjax._fitting import fit as f
+from carbjax._fitting.attention_record import attention_record
 from carbjax._fitting.calibrate import (
-    LARGEST_BATCH,
     apply,
     calibrate,
     leave_one_model_out,
     serving_errors,
 )
-from carbjax._fitting.operator_fits import (
-    CARRIED_SHARPNESS,
-    MIXED_SHARPNESS,
-    fit_elementwise,
-    fit_mixed,
-    fit_operators,
-    fit_sampler,
-)
+from carbjax._fitting.dense_record import dense_record
+from carbjax._fitting.moe_fit import EXPERTS_FROM, experts_of, moe_record
 from carbjax._fitting.power_fits import fit_powers, transfer_power
 from carbjax._fitting.provenance import (
     CALIBRATION_FROM,
@@ -29,7 +24,9 @@ from carbjax._fitting.provenance import (
     validity,
 )
 from carbjax._fitting.rtx_profile import RTX
+from carbjax._fitting.sampler_fit import fit_sampler
 from carbjax._fitting.serving_runs import read_serving_runs
+from carbjax._surrogate.moe import Moe
 from carbjax._surrogate.parameter_files import OperatorFit, fit_from_record
 
 # W of the bare GPU, see carbjax/_hardware/accelerators.toml.
@@ -61,8 +58,7 @@ def fit_system(name: str, data: pathlib.Path) -> dict:
     teacher = record if source == name else kernel_record(source, data)
     limit = systems()[source].max_power
     runs = [run for run in read_serving_runs(data / "ml_energy") if run.gpu == source]
-    seen = [run for run in runs if run.batch <= LARGEST_BATCH]
-    found, solution = calibrate(fit_from_record(teacher), seen, limit)
+    found, solution = calibrate(fit_from_record(teacher), runs, limit)
     errors = record["errors"]
     if name in SAMPLER_MEASURED:
         per_logit, sampler_errors = fit_sampler(data)
@@ -70,7 +66,7 @@ def fit_system(name: str, data: pathlib.Path) -> dict:
         errors = errors | sampler_errors
     fit = apply(fit_from_record(record), found, systems()[name].max_power)
     if source == name:
-        errors = errors | serving_errors(fit, seen, "seen")
+        errors = errors | serving_errors(fit, runs, "seen")
         errors |= leave_one_model_out(fit_from_record(teacher), runs, limit)
     calibration = {"from": source, **vars(found), "log_sd": _deviations(solution)}
     found_here = {"calibration": calibration, "errors": errors, "remarks": remarks(name)}
@@ -82,16 +78,15 @@ def _deviations(solution) -> list[float]:
     return [float(v) for v in solution.covariance.diagonal() ** 0.5]
 
 
+@ft.cache
 def kernel_record(name: str, data: pathlib.Path) -> dict:
     """Operators and powers before calibration."""
     gpu = systems()[name]
-    operators, errors = fit_operators(gpu, data)
-    streaming, streaming_errors = fit_elementwise(data)
-    mixed, mixed_errors = fit_mixed(data, MIXED_SHARPNESS.get(name, CARRIED_SHARPNESS))
-    elementwise = {
-        "launch": streaming["launch"],
-        "byte": 1 / (streaming["bandwidth_share"] * gpu.memory_bandwidth),
-    }
+    dense, dense_errors = dense_record(gpu, data)
+    attention, attention_errors = attention_record(gpu, data)
+    source = systems()[EXPERTS_FROM]
+    experts, expert_errors = moe_record(source, data)
+    moe = experts_of(gpu, source, Moe.from_record(experts)).to_record()
     power, power_errors = _powers(name, data)
     return {
         "accelerator": name,
@@ -99,13 +94,19 @@ def kernel_record(name: str, data: pathlib.Path) -> dict:
         "validity": validity(name),
         "idle_power": _IDLE_POWER[name],
         "active_idle_power": power["gemm"]["static_power"],
-        "operators": operators
-        | {"interaction": mixed, "elementwise": elementwise}
+        "max_power": gpu.max_power,
+        "operators": {k: v for k, v in dense.items() if k != "uncertainty"}
+        | attention
+        | {"moe": moe}
         | {"host": {"base": 0.0, "per_sequence": 0.0, "power": 0.0}}
         | {"gaps": {"per_layer": 0.0, "power": 0.0}}
         | {"sampler": {"per_logit": 0.0, "power": 0.0}},
         "power": power,
-        "errors": errors | streaming_errors | mixed_errors | power_errors,
+        "uncertainty": dense["uncertainty"],
+        "errors": dense_errors
+        | attention_errors
+        | (expert_errors if name == EXPERTS_FROM else {})
+        | power_errors,
     }
 
 
@@ -122,10 +123,11 @@ def _calibrated(record: dict, fit: OperatorFit) -> dict:
         "host": dict(vars(fit.host)),
         "gaps": dict(vars(fit.gaps)),
         "sampler": dict(vars(fit.sampler)),
-        "all_reduce": {str(k): dict(vars(v)) for k, v in fit.all_reduce.items()},
+        "all_reduce": {str(k): v.to_record() for k, v in fit.all_reduce.items()},
     }
     return {
         "active_idle_power": fit.active_idle_power,
+        "max_power": fit.max_power,
         "operators": operators,
         "power": {name: dict(vars(model)) for name, model in fit.power.items()},
     }

@@ -14,9 +14,10 @@ Cost = tuple[Float[Array, "*batch"], Float[Array, "*batch"]]
 class AbstractIterationCost(eqx.Module):
     """Latency and energy of one iteration as a smooth function of its batch.
 
-    The cost is a sum of three separable parts, which is what makes attribution cheap:
-    along a decode run of constant batch only the attention part changes, and along a
-    ray from the empty batch the first two parts have closed-form average prices.
+    The cost is a sum of three separable parts, to which `limit` is applied. That makes
+    attribution cheap: along a decode run of constant batch only the attention part
+    changes, and along a ray from the empty batch what the first two parts add is known
+    without a quadrature.
 
     All methods are elementwise over any leading shape, differentiable, finite and
     non-negative for all non-negative features, and use arithmetic only (they run under
@@ -56,6 +57,16 @@ class AbstractIterationCost(eqx.Module):
     def operator_costs(self, features: BatchFeatures) -> dict[str, Cost]:
         """Latency (s) and power (W, per GPU) of each operator over all layers."""
 
+    def limit(
+        self, latency: Float[Array, "*batch"], energy: Float[Array, "*batch"]
+    ) -> Cost:
+        """Latency (s) and energy (J) of an iteration, from the sums of its parts.
+
+        As they are, unless the GPU holds its power below a limit. Non-decreasing in both
+        arguments, and (0, 0) at 0.
+        """
+        return latency, energy
+
     def __call__(self, features: BatchFeatures) -> Cost:
         """Latency (s) and energy (J) of one iteration."""
         f = features
@@ -74,4 +85,4 @@ class AbstractIterationCost(eqx.Module):
         (t, e), *others = parts
         for latency, energy in others:
             t, e = t + latency, e + energy
-        return t, e
+        return self.limit(t, e)

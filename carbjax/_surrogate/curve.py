@@ -29,7 +29,7 @@ class Curve(eqx.Module):
     coefficients: Float[Array, "components 4 intervals"]
 
     @staticmethod
-    def through(function: Callable[[Float[np.ndarray, " points"]], Values]) -> "Curve":
+    def through(function: Callable[[Float[np.ndarray, " points"]], tuple]) -> "Curve":
         """The curve of non-decreasing functions, averaged over a window at each knot.
 
         Averages, because kernels step where a tile of tokens begins: a sample would lie

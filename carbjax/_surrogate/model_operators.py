@@ -1,5 +1,7 @@
 """The operators of a model on one of its GPUs: which products, how many bytes."""
 
+import functools as ft
+import operator as op
 from collections.abc import Callable
 
 import jax.numpy as jnp
@@ -13,7 +15,6 @@ from carbjax._surrogate.parameter_files import OperatorFit
 from carbjax._surrogate.power import PowerModel
 
 _ALL_REDUCES_PER_LAYER = 2
-_ELEMENTWISE_KERNELS_PER_LAYER = 5  # two norms, rotary embedding, cache write, gate
 
 
 def token_operators(
@@ -55,16 +56,23 @@ def sequence_operators(
     """Operators that depend on the number of sequences, the host's time included."""
     vocabulary = model.vocab_size
     host, gaps, sampler = fit.host, fit.gaps, fit.sampler
-    return {
+    beside = {
         "lm_head": _product(
             fit, vocabulary // gpus, model.hidden_size, BYTES_PER_ACTIVATION, 1
         ),
         "sampler": _at_power(lambda q: sampler.per_logit * vocabulary * q, sampler.power),
-        "host": _at_power(lambda q: host.base + host.per_sequence * q, host.power),
         "gaps": _at_power(
             lambda q: model.num_layers * gaps.per_layer + 0.0 * q, gaps.power
         ),
     }
+    kernels = [*beside.values(), *token_operators(fit, model, gpus).values()]
+
+    def waiting(sequences):
+        # Of an iteration that decodes, attention aside: its time is not of this count.
+        busy = ft.reduce(op.add, (form.latency(sequences) for form in kernels))
+        return host.latency(sequences, busy)
+
+    return beside | {"host": _at_power(waiting, host.power)}
 
 
 def kv_heads_per_gpu(model: ModelShape, gpus: int) -> int:
@@ -75,14 +83,15 @@ def kv_heads_per_gpu(model: ModelShape, gpus: int) -> int:
 def _product(
     fit: OperatorFit, n: int, k: int, bytes_per_weight: float, count: int
 ) -> OperatorForm:
-    gemm = fit.gemm_fp8 if bytes_per_weight <= 1 else fit.gemm
+    is_fp8 = bytes_per_weight <= 1
+    gemm = fit.gemm_fp8 if is_fp8 else fit.gemm
     weights = bytes_per_weight * n * k
     activations = BYTES_PER_ACTIVATION * (n + k)
     return OperatorForm(
         latency=lambda m: count * gemm.latency(m, n, k, bytes_per_weight),
         moved=lambda m: count * (weights + activations * m),
         flops=lambda m: count * 2.0 * n * k * m,
-        power=fit.power["gemm"],
+        power=fit.power["gemm_fp8" if is_fp8 and "gemm_fp8" in fit.power else "gemm"],
     )
 
 
@@ -107,39 +116,46 @@ def _experts(fit: OperatorFit, model: ModelShape, gpus: int) -> OperatorForm:
 
 
 def _elementwise(fit: OperatorFit, model: ModelShape, gpus: int) -> OperatorForm:
+    """Norms, rotary embedding, cache writes and gates, each of its own fit if it has one.
+
+    The experts' kernels do their own gating.
+    """
     heads, kv_heads = model.num_heads // gpus, kv_heads_per_gpu(model, gpus)
-    norms = 2 * 4 * model.hidden_size  # read and write of the stream and the residual
-    rotary = 2 * (heads + kv_heads) * model.head_dim
-    cache = 4 * kv_heads * model.head_dim
-    # The experts' kernels do their own gating.
-    dense = 1 - model.num_moe_layers / model.num_layers
-    gate = dense * 3 * model.intermediate_size // gpus
-    moved = BYTES_PER_ACTIVATION * (norms + rotary + cache + gate)
-    return _streaming(
-        fit.elementwise.latency,
-        moved / _ELEMENTWISE_KERNELS_PER_LAYER,
-        model.num_layers * _ELEMENTWISE_KERNELS_PER_LAYER,
-        fit.power["elementwise"],
+    layers, width = model.num_layers, model.head_dim
+    kernels = (  # count, activations read and written for a token
+        ("norm", 2 * layers, 4 * model.hidden_size),  # the stream and the residual
+        ("rotary_embedding", layers, 2 * (heads + kv_heads) * width),
+        ("cache_write", layers, 4 * kv_heads * width),
+        ("gate", layers - model.num_moe_layers, 3 * model.intermediate_size // gpus),
+    )
+    parts = [
+        (
+            fit.elementwise_kernels.get(name, fit.elementwise),
+            count,
+            BYTES_PER_ACTIVATION * n,
+        )
+        for name, count, n in kernels
+    ]
+    moved = sum(count * bytes_ for _, count, bytes_ in parts)
+    return OperatorForm(
+        latency=lambda m: ft.reduce(
+            op.add, (n * form.latency(bytes_ * m) for form, n, bytes_ in parts)
+        ),
+        moved=lambda m: moved * m,
+        flops=_nothing,
+        power=fit.power["elementwise"],
     )
 
 
 def _all_reduce(fit: OperatorFit, model: ModelShape, gpus: int) -> OperatorForm:
-    return _streaming(
-        fit.all_reduce[gpus].latency,
-        BYTES_PER_ACTIVATION * model.hidden_size,
-        model.num_layers * _ALL_REDUCES_PER_LAYER,
-        fit.power["all_reduce"],
-    )
-
-
-def _streaming(
-    latency_of_bytes: Callable, bytes_per_token: float, count: int, power: PowerModel
-) -> OperatorForm:
+    count = model.num_layers * _ALL_REDUCES_PER_LAYER
+    message = BYTES_PER_ACTIVATION * model.hidden_size  # bytes a token
+    link = fit.all_reduce[gpus]
     return OperatorForm(
-        latency=lambda m: count * latency_of_bytes(bytes_per_token * m),
-        moved=lambda m: count * bytes_per_token * m,
+        latency=lambda m: count * link.latency(message * m),
+        moved=lambda m: count * message * m,
         flops=_nothing,
-        power=power,
+        power=fit.power["all_reduce"],
     )
 
 

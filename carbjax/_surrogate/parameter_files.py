@@ -3,16 +3,19 @@
 import functools as ft
 import importlib.resources
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import equinox as eqx
 
 from carbjax._errors import ConfigError
-from carbjax._surrogate.attention_kernels import Attention, Interaction
+from carbjax._surrogate.attention_forms import KernelFit, SharedKernel
 from carbjax._surrogate.gemm import Gemm
 from carbjax._surrogate.moe import Moe
 from carbjax._surrogate.overheads import Gaps, Host, Sampler
 from carbjax._surrogate.power import PowerModel
 from carbjax._surrogate.streaming import Streaming
+from carbjax._surrogate.token_spline import TokenSpline
 
 _PACKAGE = "carbjax._surrogate"
 _FOLDER = "parameters"
@@ -24,14 +27,16 @@ class OperatorFit(eqx.Module):
     name: str = eqx.field(static=True)
     idle_power: float  # W, nothing running for seconds
     active_idle_power: float  # W, between kernels
+    max_power: float  # W, the most that an iteration draws on average
     gemm: Gemm
     gemm_fp8: Gemm
     moe: Moe | None
-    prefill: Attention
-    decode: Attention
-    interaction: Interaction
+    prefill: KernelFit
+    decode: KernelFit
+    shared_kernel: SharedKernel | None  # None: prefill and decode run one by one
     elementwise: Streaming
-    all_reduce: dict[int, Streaming]  # by tensor-parallel degree
+    elementwise_kernels: dict[str, TokenSpline]  # over bytes, by name
+    all_reduce: dict[int, TokenSpline]  # over bytes, by tensor-parallel degree
     host: Host
     gaps: Gaps
     sampler: Sampler
@@ -69,23 +74,30 @@ def fitted_power(accelerator_name: str) -> dict[str, float]:
     return {"idle_power": fit.idle_power, "active_idle_power": fit.active_idle_power}
 
 
-def fit_from_record(record: dict) -> OperatorFit:
+def fit_from_record(record: Mapping[str, Any]) -> OperatorFit:
     """The operators of a parameter file that was read."""
     latency = record["operators"]
+    shared = latency["shared_kernel"]
     return OperatorFit(
         name=record["accelerator"],
         idle_power=record["idle_power"],
         active_idle_power=record["active_idle_power"],
-        gemm=Gemm(**latency["gemm"]),
-        gemm_fp8=Gemm(**latency["gemm_fp8"]),
+        max_power=record["max_power"],
+        gemm=Gemm.from_record(latency["gemm"]),
+        gemm_fp8=Gemm.from_record(latency["gemm_fp8"]),
         moe=Moe.from_record(latency["moe"]) if "moe" in latency else None,
-        prefill=Attention(**latency["prefill_attention"]),
-        decode=Attention(**latency["decode_attention"]),
-        interaction=Interaction(**latency["interaction"]),
+        prefill=KernelFit.from_record(latency["prefill_attention"]),
+        decode=KernelFit.from_record(latency["decode_attention"]),
+        shared_kernel=None if shared is None else SharedKernel.from_record(shared),
         elementwise=Streaming(**latency["elementwise"]),
-        all_reduce={int(k): Streaming(**v) for k, v in latency["all_reduce"].items()},
+        elementwise_kernels=_splines(latency.get("elementwise_kernels", {})),
+        all_reduce={int(k): v for k, v in _splines(latency["all_reduce"]).items()},
         host=Host(**latency["host"]),
         gaps=Gaps(**latency["gaps"]),
         sampler=Sampler(**latency["sampler"]),
         power={name: PowerModel(**v) for name, v in record["power"].items()},
     )
+
+
+def _splines(records: dict) -> dict[str, TokenSpline]:
+    return {name: TokenSpline.from_record(v) for name, v in records.items()}

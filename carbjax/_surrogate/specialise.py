@@ -1,22 +1,26 @@
 """The cost of an iteration of one model on one GPU type: the compact form."""
 
+import dataclasses as dc
 import functools as ft
 import operator as op
 from collections.abc import Iterable
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from carbjax._errors import ConfigError
 from carbjax._hardware.model import ModelShape
-from carbjax._surrogate.attention import AttentionCost, attention_cost
+from carbjax._surrogate.attention_cost import AttentionCost, attention_costs
 from carbjax._surrogate.cost import AbstractIterationCost, Cost
 from carbjax._surrogate.curve import Curve
 from carbjax._surrogate.features import BatchFeatures
 from carbjax._surrogate.model_operators import sequence_operators, token_operators
-from carbjax._surrogate.operator_form import TabulatedOperator
+from carbjax._surrogate.operator_form import EnergySplit, OperatorForm, TabulatedOperator
 from carbjax._surrogate.parameter_files import OperatorFit, load_fit
+from carbjax._surrogate.smooth import smooth_min
 
 
 class SpecialisedCost(AbstractIterationCost):
@@ -27,13 +31,17 @@ class SpecialisedCost(AbstractIterationCost):
     `token_curve` and `sequence_curve`, which is what an engine evaluates. The LM head is
     counted in every iteration, also where no request ends a chunk, since serving engines
     compute and discard those logits.
+
+    The GPU holds its mean power over an iteration below `max_power`; single kernels of
+    a millisecond may draw more.
     """
 
     token_operators: dict[str, TabulatedOperator]
     sequence_operators: dict[str, TabulatedOperator]
     token_curve: Curve
     sequence_curve: Curve
-    attention: AttentionCost
+    attention: tuple[AttentionCost, ...]  # of global layers, of sliding ones
+    max_power: Float[Array, ""]  # W, one GPU
     num_gpus: int = eqx.field(static=True)
 
     def token_part(self, num_tokens: Float[Array, "*batch"]) -> Cost:
@@ -57,29 +65,64 @@ class SpecialisedCost(AbstractIterationCost):
     ) -> Cost:
         """Attention: latency in s, energy in J of all GPUs. Skew has no effect."""
         del decode_kv_sq
-        costs = self.attention(
-            num_tokens, prefill_pairs, prefill_kv, decode_tokens, decode_kv
-        )
+        features = (num_tokens, prefill_pairs, prefill_kv, decode_tokens, decode_kv)
+        costs = [layers(*features) for layers in self.attention]
         latency, energy = (ft.reduce(op.add, parts) for parts in zip(*costs, strict=True))
         return latency, self.num_gpus * energy
+
+    def limit(
+        self, latency: Float[Array, "*batch"], energy: Float[Array, "*batch"]
+    ) -> Cost:
+        """The energy of the parts, or that of the power limit where it is less."""
+        most = self.num_gpus * self.max_power.astype(latency.dtype)
+        return latency, smooth_min(energy, most * latency)
 
     def operator_costs(self, features: BatchFeatures) -> dict[str, Cost]:
         """Latency (s) and power (W, one GPU) of each operator over all layers.
 
         Their latencies sum to the iteration's, their latency times power times
-        `num_gpus` to its energy, up to rounding. An absent operator has 0 of both.
+        `num_gpus` to its energy, up to rounding: at the power limit all draw less
+        alike. An absent operator has 0 of both. The interaction of prefill and decode
+        attention may be negative: a launch that they share.
         """
-        f = features
-        costs = {k: operator(f.num_tokens) for k, operator in self.token_operators.items()}
-        costs |= {
-            k: operator(f.num_sequences) for k, operator in self.sequence_operators.items()
+        latencies = self._latencies(features)
+        return {
+            name: (latencies[name], _over(split.total / self.num_gpus, latencies[name]))
+            for name, split in self.energy_split(features).items()
         }
-        names = ("prefill_attention", "decode_attention", "attention_interaction")
-        attention = self.attention(
-            f.num_tokens, f.prefill_pairs, f.prefill_kv, f.decode_tokens, f.decode_kv
-        )
-        costs |= dict(zip(names, attention, strict=True))
-        return {name: (t, _power(t, e)) for name, (t, e) in costs.items()}
+
+    def energy_split(self, features: BatchFeatures) -> dict[str, EnergySplit]:
+        """Energy (J, all GPUs) of each operator: static, of bytes and of FLOPs.
+
+        They add up to the iteration's energy, up to rounding.
+        """
+        splits = self._splits(features)
+        latency = ft.reduce(op.add, self._latencies(features).values())
+        free = ft.reduce(op.add, (split.total for split in splits.values()))
+        _, energy = self.limit(latency, self.num_gpus * free)
+        share = energy / free
+        return {k: EnergySplit(*(share * x for x in v)) for k, v in splits.items()}
+
+    def _latencies(self, f: BatchFeatures) -> dict[str, Float[Array, "*batch"]]:
+        """Seconds of each operator."""
+        tokens, sequences = self.token_operators, self.sequence_operators
+        found = {name: form.curve(f.num_tokens)[0] for name, form in tokens.items()}
+        found |= {name: form.curve(f.num_sequences)[0] for name, form in sequences.items()}
+        return found | {name: t for name, (t, _) in self._attention(f).items()}
+
+    def _splits(self, f: BatchFeatures) -> dict[str, EnergySplit]:
+        """Energy of each operator on one GPU, without the power limit."""
+        tokens, sequences = self.token_operators, self.sequence_operators
+        found = {name: form.energy_split(f.num_tokens) for name, form in tokens.items()}
+        for name, form in sequences.items():
+            found[name] = form.energy_split(f.num_sequences)
+        return found | {name: split for name, (_, split) in self._attention(f).items()}
+
+    def _attention(self, f: BatchFeatures):
+        """Latency and energy split of each part of attention, all layers together."""
+        features = f.num_tokens, f.prefill_pairs, f.prefill_kv, f.decode_tokens, f.decode_kv
+        parts = [layers.operators(*features) for layers in self.attention]
+        return jax.tree.map(lambda *x: ft.reduce(op.add, x), *parts)
 
 
 def load_cost(
@@ -98,18 +141,38 @@ def specialise(
 ) -> SpecialisedCost:
     """The compact cost of `model` on `tensor_parallel` GPUs of the type of `fit`."""
     _check(fit, model, tensor_parallel)
-    tokens, sequences = (
-        {name: form.tabulate() for name, form in forms(fit, model, tensor_parallel).items()}
-        for forms in (token_operators, sequence_operators)
-    )
+    forms = token_operators(fit, model, tensor_parallel)
+    tokens = {name: form.tabulate() for name, form in forms.items()}
+    sequences = _tabulate_sequences(sequence_operators(fit, model, tensor_parallel))
     return SpecialisedCost(
         token_operators=tokens,
         sequence_operators=sequences,
         token_curve=_sum(tokens.values()),
         sequence_curve=_sum(sequences.values()),
-        attention=attention_cost(fit, model, tensor_parallel),
+        attention=attention_costs(fit, model, tensor_parallel),
+        max_power=jnp.asarray(fit.max_power, dtype=float),
         num_gpus=tensor_parallel,
     )
+
+
+def _tabulate_sequences(forms: dict[str, OperatorForm]) -> dict[str, TabulatedOperator]:
+    """The operators as curves, of which that of the host makes their sum never fall.
+
+    Kernels may hide more of the host's time than a sequence adds to it, which would make
+    another sequence cheaper where the number of tokens stays.
+    """
+
+    def together(sequences):
+        latency = ft.reduce(op.add, (form.latency(sequences) for form in forms.values()))
+        order = np.argsort(sequences, kind="stable")
+        largest = np.maximum.accumulate(np.asarray(latency)[order])
+        return (largest[np.argsort(order, kind="stable")],)
+
+    found = {name: form.tabulate() for name, form in forms.items()}
+    others = [form.curve.coefficients[0] for name, form in found.items() if name != "host"]
+    wait = Curve.through(together).coefficients[0] - ft.reduce(op.add, others)
+    host = found["host"].curve.coefficients.at[0].set(wait)
+    return found | {"host": dc.replace(found["host"], curve=Curve(host))}
 
 
 def _sum(operators: Iterable[TabulatedOperator]) -> Curve:
@@ -139,7 +202,7 @@ def _check(fit: OperatorFit, model: ModelShape, gpus: int) -> None:
         )
 
 
-def _power(latency: Float[Array, "*batch"], energy: Float[Array, "*batch"]) -> Array:
-    used = latency > 0
-    safe = jnp.where(used, latency, jnp.ones_like(latency))
-    return jnp.where(used, energy / safe, jnp.zeros_like(energy))
+def _over(energy: Float[Array, "*batch"], latency: Float[Array, "*batch"]) -> Array:
+    """W, and 0 where there is no latency."""
+    used = latency != 0
+    return jnp.where(used, energy / jnp.where(used, latency, 1.0), 0.0)

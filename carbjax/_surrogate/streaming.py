@@ -1,32 +1,33 @@
 """Operators that move bytes: elementwise kernels and all-reduce."""
 
-import equinox as eqx
+from typing import Any
 
-from carbjax._surrogate.power import PowerModel
-from carbjax._surrogate.roofline import Roofline
+import equinox as eqx
 
 
 class Streaming(eqx.Module):
-    """Elementwise operators and all-reduce: a launch and bytes at a bandwidth."""
+    """Elementwise operators and all-reduce: a launch and bytes at a bandwidth.
+
+        launch + byte moved + far_byte excess(moved - near_bytes)
+
+    `excess(d) = (d + sqrt(d^2 + (near_bytes / 10)^2)) / 2`, less its value at -near_bytes,
+    is a smooth max(d, 0): what one call moves beyond `near_bytes` no longer stays in the
+    L2 cache. With far_byte 0, the default, there is one bandwidth.
+    """
 
     launch: float  # s a kernel
     byte: float  # s a byte
+    far_byte: float = 0.0  # s more for a byte beyond `near_bytes`
+    near_bytes: float = 0.0
 
-    def latency(self, moved):
+    def latency(self, moved: Any) -> Any:
         """Seconds of one kernel that moves `moved` bytes, elementwise."""
-        return self.launch + self.byte * moved
+        excess = _excess(moved, self.near_bytes) - _excess(0.0, self.near_bytes)
+        return self.launch + self.byte * moved + self.far_byte * excess
 
-    def roofline(
-        self, bytes_per_item: float, power: PowerModel, count: float = 1.0
-    ) -> Roofline:
-        """The cost of `count` kernels that together move `bytes_per_item` an item."""
-        return Roofline(
-            launch=count * self.launch,
-            item=self.byte * bytes_per_item,
-            floor=0.0,
-            rate=0.0,
-            fixed_energy=0.0,
-            item_energy=power.work(bytes_per_item, 0.0),
-            static_power=power.static_power,
-            max_power=power.max_power,
-        )
+
+def _excess(moved: Any, near: Any) -> Any:
+    # The square root by a power: it takes floats, numpy arrays and JAX arrays alike.
+    # At near = moved = 0 its slope would be 1 / 0, so a byte is added.
+    past = moved - near
+    return 0.5 * (past + (past * past + (0.1 * near) ** 2 + 1.0) ** 0.5)
