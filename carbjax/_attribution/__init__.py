@@ -6,6 +6,8 @@ from carbjax._attribution import (
     of_games as of_games,
     of_runs as of_runs,
     proportional as proportional,
+    replay_exact as replay_exact,
+    sampled as sampled,
     standalone as standalone,
     utilization as utilization,
 )

@@ -222,7 +222,7 @@ def energy_of(
 
     first = energy(stretch * decode, work[:, 0])
     second = energy(stretch * mixed, work[:, 1])
-    return seen.num_gpus * (first + seen.mixed_share * (second - first))
+    return jnp.asarray(seen.num_gpus) * (first + seen.mixed_share * (second - first))
 
 
 def _kernels(seen: Measured, c: dict) -> Array:

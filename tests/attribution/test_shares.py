@@ -28,6 +28,10 @@ def _judge_game(served):
     return lambda coalition: games.reschedule_value(served, coalition)
 
 
+def _replay_judge(served):
+    return lambda coalition: games.replay_value(served, coalition)
+
+
 # Of the one layer of tests.systems.TINY: projections 8 x (1 + 1 + 1 + 1) x 8, gated
 # feed-forward 3 x 8 x 8; a head of 8 x 8; 2 products of 8 numbers a pair.
 TINY_FLOP = shares.Flop(token=2 * (256 + 192), row=2 * 64, pair=2 * 2 * 8)
@@ -44,6 +48,7 @@ JUDGES = {
     "demand": lambda s, n: shares.demand_shares(s),
     "iteration_equal": lambda s, n: shares.iteration_equal_shares(s),
     "iteration_tokens": lambda s, n: shares.iteration_token_shares(s),
+    "replay": lambda s, n: shapley_by_subsets(_replay_judge(s), n),
     "streaming": lambda s, n: streaming.streaming_shares(s),
 }
 
