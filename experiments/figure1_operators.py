@@ -3,7 +3,8 @@
     python experiments/figure1_operators.py [CONFIG] [--out FOLDER]
 
 Points are public measurements, curves what `System.operator_costs` says: time of one
-layer on A100, H200 and B200, energy on H200 and B200, whose power was measured too.
+layer on A100, H200 and B200, energy on H200 and B200, whose power was measured too, of
+an operator that is repeated by itself.
 Energy is latency times power, drawn only where the meter's reading can be trusted.
 Prefill attention is of one prompt with that many tokens, decode attention of that many
 requests of 1024 tokens of context each.
@@ -136,13 +137,16 @@ def curves(settings: Settings) -> Iterator[Point]:
     for accelerator in settings.accelerators:
         system = cj.System.load(accelerator, settings.model)
         layers = system.model.num_layers
-        prefill, decode = (
-            system.operator_costs(batch)
-            for batch in (prompt_of(tokens), decodes_of(tokens, settings.decode_context))
-        )
+        prefill = system.operator_costs(prompt_of(tokens))
+        others = {
+            "lm_head": system.operator_costs(logits_of(tokens)),
+            "decode_attention": system.operator_costs(
+                decodes_of(tokens, settings.decode_context)
+            ),
+        }
         for operator in OPERATORS:
-            costs = decode if operator == "decode_attention" else prefill
-            latency, power = (np.asarray(x) for x in costs[operator])
+            latency, power = others.get(operator, prefill)[operator]
+            latency, power = np.asarray(latency), held_alone(system, latency, power)
             latency = latency / (1 if operator == "lm_head" else layers)
             for m, t, p in zip(tokens, latency, power, strict=True):
                 yield point(accelerator, operator, CURVE, m, t, p)
@@ -218,10 +222,24 @@ def _trusted(calls: cj.Profile, settings: Settings) -> np.ndarray:
     return np.where(trusted, calls.power_w, np.nan)
 
 
+def held_alone(system: cj.System, latency: jax.Array, power: jax.Array) -> np.ndarray:
+    """W of an operator that is repeated by itself, as in the profiler's loop.
+
+    In an iteration the power limit holds for the mean of all operators.
+    """
+    return np.asarray(system.cost.limit(latency, latency * power)[1] / latency)
+
+
 def prompt_of(tokens: np.ndarray) -> cj.BatchFeatures:
-    """One prompt of that many tokens, and the logits of each of them."""
+    """One prompt of that many tokens."""
     m, none = jnp.asarray(tokens), jnp.zeros(len(tokens))
-    return cj.BatchFeatures(m, m, m * (m + 1) / 2, m, none, none, none)
+    return cj.BatchFeatures(m, jnp.ones(len(tokens)), m * (m + 1) / 2, m, none, none, none)
+
+
+def logits_of(tokens: np.ndarray) -> cj.BatchFeatures:
+    """That many prompts of one token each."""
+    m, none = jnp.asarray(tokens), jnp.zeros(len(tokens))
+    return cj.BatchFeatures(m, m, m, m, none, none, none)
 
 
 def decodes_of(tokens: np.ndarray, context: int) -> cj.BatchFeatures:

@@ -6,8 +6,10 @@ import pathlib
 import numpy as np
 
 from carbjax._fitting import attention_fit as af, attention_mixed as am, rtx_profile
-from carbjax._fitting.fit import GpuFacts, errors, held_out_lines
+from carbjax._fitting.fit import GpuFacts
+from carbjax._fitting.report import errors
 from carbjax._fitting.rtx_profile import RTX
+from carbjax._fitting.splits import held_out_lines
 from carbjax._profiles import aiconfigurator as aic
 from carbjax._profiles.profile import Profile, concatenate
 from carbjax._surrogate.attention_forms import KernelFit, SharedKernel
@@ -79,10 +81,10 @@ def mixed_errors(rows: Profile) -> dict:
     context = rows.decode_kv / np.maximum(rows.decode_tokens, 1.0)
     cached = np.where(rows.prefill_kv > 0, rows.prefill_kv - _new(rows), 0.0)
     prefill, decode = rows.prefill_kv > 0, rows.decode_tokens > 0
-    lines = held_out_lines(context) & decode
+    lines = held_out_lines(context).held_out & decode
     fit = am.fit_mixed(rows, ~lines)
     predicted = am.predict_mixed(fit, rows)
-    chunk_lines = held_out_lines(cached) & prefill & ~decode
+    chunk_lines = held_out_lines(cached).held_out & prefill & ~decode
     chunk = am.predict_mixed(am.fit_mixed(rows, ~chunk_lines), rows)
     return {
         "prefill_attention latency": _errors(chunk, rows, chunk_lines),
@@ -93,7 +95,7 @@ def mixed_errors(rows: Profile) -> dict:
 
 def _prefill_errors(prefill: Profile, rows: Profile) -> dict:
     prompt = 2 * prefill.prefill_pairs / prefill.prefill_kv - 1
-    held_out = held_out_lines(np.round(prompt))
+    held_out = held_out_lines(np.round(prompt)).held_out
     extended = with_cached(prefill, rows)
     train = np.concatenate([~held_out, np.ones(len(extended) - len(prefill), dtype=bool)])
     kernel = af.fit_prefill(extended, train).kernel
@@ -101,7 +103,7 @@ def _prefill_errors(prefill: Profile, rows: Profile) -> dict:
 
 
 def _decode_errors(decode: Profile) -> dict:
-    held_out = held_out_lines(decode.decode_kv / decode.decode_tokens)
+    held_out = held_out_lines(decode.decode_kv / decode.decode_tokens).held_out
     kernel = af.fit_decode(decode, ~held_out).kernel
     return _errors(af.predict(kernel, af.decode_work(decode)), decode, held_out)
 
@@ -115,7 +117,7 @@ def _parameters(prefill: KernelFit, decode: KernelFit, shared: SharedKernel | No
 
 
 def _errors(predicted, rows: Profile, chosen) -> dict:
-    return errors(predicted[chosen], rows.latency_s[chosen])
+    return errors(predicted[chosen], rows.latency_s[chosen]).as_dict()
 
 
 def _all(rows: Profile):

@@ -4,7 +4,7 @@ import dataclasses as dc
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Bool, Float
+from jaxtyping import Array, Bool, Float
 
 from carbjax._fitting.least_squares import Solution, least_squares
 from carbjax._profiles.profile import Profile
@@ -26,21 +26,6 @@ class GpuFacts:
     max_power: float  # W
 
 
-def errors(
-    predicted: Float[ArrayLike, " rows"], measured: Float[np.ndarray, " rows"]
-) -> dict:
-    """MAPE, median, 95th percentile and bias of a prediction, in percent, and the rows."""
-    relative = 100 * (np.asarray(predicted) / measured - 1)
-    size = np.abs(relative)
-    return {
-        "mape": round(float(size.mean()), 2),
-        "median": round(float(np.median(size)), 2),
-        "p95": round(float(np.percentile(size, 95)), 2),
-        "bias": round(float(relative.mean()), 2),
-        "rows": len(size),
-    }
-
-
 def usable_gemms(profile: Profile, gpu: GpuFacts) -> Profile:
     """GEMMs as a model has them: n, k of 512 on, and weights that come from HBM.
 
@@ -52,18 +37,6 @@ def usable_gemms(profile: Profile, gpu: GpuFacts) -> Profile:
         profile.gemm_flops / gpu.peak_flops > profile.gemm_bytes / gpu.memory_bandwidth
     )
     return profile.select((profile.n >= 512) & (profile.k >= 512) & (cold | by_flops))
-
-
-def held_out_shapes(profile: Profile) -> Rows:
-    """One in five of the (n, k) shapes of a GEMM profile, spread evenly."""
-    _, shape = np.unique(np.stack([profile.n, profile.k]), axis=1, return_inverse=True)
-    return shape.reshape(-1) % 5 == 2
-
-
-def held_out_lines(values: Float[np.ndarray, " rows"]) -> Rows:
-    """Every third of the distinct values of a grid axis: whole lines, not points."""
-    _, line = np.unique(values, return_inverse=True)
-    return line.reshape(-1) % 3 == 1
 
 
 def fit_streaming(

@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float
 from carbjax import _progress
 from carbjax._errors import ProfileError
 from carbjax._fitting.fit import GpuFacts
+from carbjax._fitting.gemm_gaps import gap_rows
 from carbjax._fitting.least_squares import Solution, least_squares
 from carbjax._profiles.profile import Profile
 from carbjax._surrogate.gemm import LARGEST_SHARPNESS, NUM_FEATURES, Gemm, Residual
@@ -69,14 +70,18 @@ def fit_gemm_with_errors(
     """The surrogate and the uncertainty of its roofline, from the rows `train`.
 
     First the roofline by robust least squares; then, with 30 shapes and 1000 rows or
-    more, the residual's network by AdamW on the Huber loss of log latency. The same seed
-    gives the same numbers. Raises `ProfileError` where either does not converge.
+    more, the residual's network by AdamW on the Huber loss of log latency, gaps between
+    sizes filled evenly (`gap_rows`). The same seed gives the same numbers. Raises
+    `ProfileError` where either does not converge.
     """
     rows = profile.select(train)
     inputs, measured = _inputs(rows), jnp.log(jnp.asarray(rows.latency_s))
     bare, solution = _fit_roofline(inputs, measured, gpu)
     shapes = np.unique(np.stack([rows.n, rows.k]), axis=1).shape[1]
     if shapes >= FEWEST_SHAPES and len(rows) >= FEWEST_ROWS:
+        between, expected = gap_rows(rows, bare)
+        inputs = tuple(map(jnp.concatenate, zip(inputs, between.T, strict=True)))
+        measured = jnp.concatenate([measured, expected])
         bare = _with_residual(bare, rows, gpu, inputs, measured, seed)
     return FittedGemm(bare, solution.covariance, solution.rms)
 
@@ -134,7 +139,7 @@ def _with_residual(
         latency = gemm_of(free).latency(*(column[batch] for column in inputs))
         return jnp.mean(optax.huber_loss(jnp.log(latency), measured[batch], delta=_HUBER))
 
-    return _plain(gemm_of(_descend(loss, start, len(rows), seed)))
+    return _plain(gemm_of(_descend(loss, start, len(measured), seed)))
 
 
 def _descend(

@@ -7,8 +7,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from carbjax._errors import ProfileError
-from carbjax._fitting.fit import GpuFacts, errors
+from carbjax._fitting.fit import GpuFacts
 from carbjax._fitting.least_squares import least_squares
+from carbjax._fitting.report import errors
 from carbjax._profiles.profile import Profile
 from carbjax._profiles.read import read_profile
 from carbjax._surrogate.moe import Moe
@@ -150,7 +151,7 @@ def _held_out_errors(profile: Profile, gpu: GpuFacts, folds: list[Rows]) -> dict
         moe = fit_moe(profile, gpu, ~test)
         predicted[test] = np.asarray(moe_latency(moe, profile))[test]
     judged = np.isfinite(predicted) & (profile.label != EVEN_ROUTING)
-    return errors(predicted[judged], profile.latency_s[judged])
+    return errors(predicted[judged], profile.latency_s[judged]).as_dict()
 
 
 def _rank(values: Float[np.ndarray, " rows"]) -> np.ndarray:

@@ -7,6 +7,8 @@ import numpy as np
 from carbjax._fitting import fit as f
 from carbjax._fitting.attention_record import attention_profiles
 from carbjax._fitting.dense_record import gemms
+from carbjax._fitting.report import errors
+from carbjax._fitting.splits import held_out_lines, unseen_shapes
 from carbjax._surrogate.power import PowerModel
 
 _CAP = 0.985  # of the power limit: what a GEMM at the limit draws, on average
@@ -43,13 +45,13 @@ def fit_powers(gpu: f.GpuFacts, data: pathlib.Path) -> tuple[dict, dict]:
         (prefill, prefill.prefill_bytes, prefill.prefill_flops),
         gemm,
         "multiplier",
-        f.held_out_lines(prefill.prefill_pairs / prefill.prefill_kv),
+        held_out_lines(prefill.prefill_pairs / prefill.prefill_kv).held_out,
     )
     models["decode_attention"], errors["decode_attention power"] = _fit_power_class(
         (decode, decode.decode_bytes, decode.decode_flops),
         gemm,
         "multiplier",
-        f.held_out_lines(decode.decode_kv / decode.decode_tokens),
+        held_out_lines(decode.decode_kv / decode.decode_tokens).held_out,
     )
     models["elementwise"] = models["all_reduce"] = gemm
     power = {name: dict(vars(model)) for name, model in models.items()}
@@ -73,7 +75,7 @@ def _fit_gemm_power(gpu: f.GpuFacts, data: pathlib.Path) -> tuple[PowerModel, di
         (rows, rows.gemm_bytes, rows.gemm_flops),
         start,
         "static_power byte_energy flop_energy max_power",
-        f.held_out_shapes(rows),
+        unseen_shapes(rows.n, rows.k).held_out,
     )
 
 
@@ -82,7 +84,7 @@ def _fit_power_class(work, start: PowerModel, free: str, held_out: f.Rows):
     trial, _ = f.fit_power(bytes_moved, flops, rows, start, ~held_out, free=free)
     predicted = f.power_of(trial, bytes_moved, flops, rows.latency_s)
     trusted = held_out & (rows.power_weight > 0.5)
-    error = f.errors(np.asarray(predicted)[trusted], rows.power_w[trusted])
+    error = errors(np.asarray(predicted)[trusted], rows.power_w[trusted]).as_dict()
     everything = np.ones(len(rows), dtype=bool)
     return f.fit_power(bytes_moved, flops, rows, start, everything, free=free)[0], error
 

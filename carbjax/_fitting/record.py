@@ -83,8 +83,8 @@ def make_record(
     """
     carried = [name for name in NEEDED if name not in fitted_names(found)]
     no_power = [name for name in POWER_CLASSES if name not in power]
-    require_base([*carried, *(f"power of {name}" for name in no_power)], base)
-    other = {} if base is None else load_record(base)
+    base = require_base([*carried, *(f"power of {name}" for name in no_power)], base)
+    other = load_record(base)
     operators = other["operators"] | fitted_operators(found)
     if "sampler" in found:
         per_logit = {"per_logit": found["sampler"].byte}
@@ -101,6 +101,7 @@ def make_record(
         "validity": other["validity"] | measured_box(profile, fitted_names(found)),
         "idle_power": _idle_power(profile, hardware),
         "active_idle_power": other["active_idle_power"],
+        "max_power": _most_of_an_iteration(other, base, hardware),
         "operators": operators,
         "power": powers,
         "calibration": other["calibration"],
@@ -135,14 +136,18 @@ def fitted_operators(found: Mapping[str, Module]) -> dict[str, Any]:
     return kernels | {"all_reduce": degrees}
 
 
-def require_base(carried: list[str], base: str | None) -> None:
-    """Nothing, or the `ProfileError` that lists what nobody gives."""
-    if carried and base is None:
+def require_base(carried: list[str], base: str | None) -> str:
+    """`base`, or the `ProfileError` that lists what nobody gives.
+
+    No profile of kernels gives all: host and gaps are known from serving.
+    """
+    if base is None:
         raise ProfileError(
             f"the profile cannot tell {', '.join(carried)}.",
             hint="Name the shipped fit to take them from with `base` / `--base`: "
             f"{', '.join(available_accelerators())}.",
         )
+    return base
 
 
 def measured_box(profile: Profile, fitted: Collection[str]) -> dict[str, list[int]]:
@@ -181,14 +186,17 @@ def rounded(value: Any) -> Any:
     return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
 
 
-def _carried_power(other: Mapping, base: str | None, hardware: Accelerator) -> dict:
+def _carried_power(other: Mapping, base: str, hardware: Accelerator) -> dict:
     """The power of `base`, as shares of the limit where it is another GPU."""
-    if base is None:
-        return {}
     if base == hardware.name:
         return other["power"]
     source = gpu_facts(find_accelerator(base))
     return transfer_power(other["power"], source, gpu_facts(hardware))
+
+
+def _most_of_an_iteration(other: Mapping, base: str, hardware: Accelerator) -> float:
+    """W that an iteration draws at most, the share of the limit that it is in `base`."""
+    return other["max_power"] * hardware.max_power / find_accelerator(base).max_power
 
 
 def _of_fp8(gemm: Mapping[str, float], carried: Mapping[str, Any]) -> dict[str, float]:
@@ -204,19 +212,19 @@ def _idle_power(profile: Profile, hardware: Accelerator) -> float:
     return float(measured.mean()) if len(measured) else hardware.idle_power
 
 
-def _sources(profile: Profile, base: str | None) -> dict[str, str]:
+def _sources(profile: Profile, base: str) -> dict[str, str]:
     own = {
         name: ", ".join(np.unique(profile.source[profile.operator == name]).tolist())
         for name in np.unique(profile.operator).tolist()
     }
-    return own if base is None else own | {"taken over": f"the shipped fit of {base}"}
+    return own | {"taken over": f"the shipped fit of {base}"}
 
 
 def _remarks(
     profile: Profile,
     carried: list[str],
     no_power: list[str],
-    base: str | None,
+    base: str,
     hardware: Accelerator,
 ) -> list[str]:
     found = [f"{n} left out: {reason}" for reason, n in profile.quarantined.items()]

@@ -31,6 +31,10 @@ class Errors(NamedTuple):
     bias: float
     rows: int
 
+    def as_dict(self) -> dict[str, float]:
+        """Plain numbers, as parameter files hold them."""
+        return {name: round(value, _DECIMALS) for name, value in self._asdict().items()}
+
 
 class Line(NamedTuple):
     """The errors of one quantity, such as "gemm latency", on one split."""
@@ -58,11 +62,7 @@ class Report:
     def as_dict(self) -> dict[str, dict[str, float]]:
         """Plain numbers by "quantity, split", as parameter files hold them."""
         return {
-            f"{line.quantity}, {line.split}": {
-                name: round(value, _DECIMALS)
-                for name, value in line.errors._asdict().items()
-            }
-            for line in self.lines
+            f"{line.quantity}, {line.split}": line.errors.as_dict() for line in self.lines
         }
 
     def table(self, title: str = "Errors on held-out rows (%)") -> Table:

@@ -28,6 +28,11 @@ class Split(NamedTuple):
         """Whether some fold has nothing to learn from, or nothing to judge by."""
         return not all(train.any() and test.any() for train, test in self.folds)
 
+    @property
+    def held_out(self) -> Rows:
+        """The rows that judge, all folds together."""
+        return np.any([test for _, test in self.folds], axis=0)
+
 
 def shuffled(num_rows: int, *, seed: int = 0, num_folds: int = 5) -> Split:
     """Every row is judged once, by a fit to the folds that it is not in ("cv5")."""

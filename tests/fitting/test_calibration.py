@@ -53,8 +53,9 @@ def test_a_known_calibration_is_found_well_enough_for_a_model_left_out(fit):
 def test_calibrated_engine_takes_the_time_and_energy_that_were_fitted(fit):
     runs = made_up_runs(fit)
     latency, energy = cb.predict(cb.apply(fit, KNOWN, LIMIT), runs)
-    assert np.allclose(latency, [run.iteration_s for run in runs], rtol=1e-4)
-    assert np.allclose(energy, [run.energy_j for run in runs], rtol=1e-4)
+    # The engine's curves are read off the operators at sixteen knots an octave.
+    assert np.allclose(latency, [run.iteration_s for run in runs], rtol=1e-3)
+    assert np.allclose(energy, [run.energy_j for run in runs], rtol=1e-3)
 
 
 def test_runs_of_unprofiled_fp8_calibrate_nothing(fit):

@@ -31,7 +31,8 @@ def test_held_out_errors_are_about_the_noise(surrogate):
     }
     for line in report.lines:
         # The mean size of a normal error of that spread is 0.8 times the spread.
-        assert 0.4 * NOISE < line.errors.mape / 100 < 2.5 * NOISE, line
+        most = 4 * NOISE if line.split == "extrapolation" else 2.5 * NOISE
+        assert 0.4 * NOISE < line.errors.mape / 100 < most, line
 
 
 def test_what_was_fitted_is_what_made_the_profile(surrogate):
@@ -47,8 +48,9 @@ def test_what_was_fitted_is_what_made_the_profile(surrogate):
         ("decode_attention", profiles.decode_s(40.0, 1500.0)),
     ):
         assert float(found[name][0][0]) == pytest.approx(layers * latency, rel=0.06), name
-    for name in ("host", "gaps", "elementwise"):
+    for name in ("gaps", "elementwise"):
         np.testing.assert_allclose(found[name], base.operator_costs(batch)[name])
+    assert surrogate.fit.host == cj.Surrogate.shipped(profiles.BASE).fit.host
 
 
 def test_it_says_what_it_took_over(surrogate):

@@ -6,7 +6,8 @@ import pyarrow.csv as pacsv
 import pytest
 
 from carbjax._errors import ConfigError
-from carbjax._fitting import fit as f, rtx_profile
+from carbjax._fitting import rtx_profile
+from carbjax._fitting.report import errors
 from carbjax._hardware import tables
 from carbjax._serving.system import System
 from carbjax._surrogate.features import BatchFeatures
@@ -61,9 +62,9 @@ def test_mixed_iterations_take_what_their_kernels_took(
     inside = (rows.num_tokens <= 2048) & (rows.decode_tokens >= 4)
     rows = rows.select(inside & (context <= longest_context) & (before <= cached))
     truth = measured_iterations(shared_data / FOLDER, rows)
-    error = f.errors(predicted_iterations(rows), truth)
+    error = errors(predicted_iterations(rows), truth)
     assert len(rows) > 500
-    assert error["mape"] < mape and error["p95"] < p95 and abs(error["bias"]) < mape / 2
+    assert error.mape < mape and error.p95 < p95 and abs(error.bias) < mape / 2
 
 
 def test_prefill_and_decode_share_a_kernel_here_alone():
