@@ -1,11 +1,53 @@
 from ._attribution import (
     Attribution as Attribution,
+    DecodeRuns as DecodeRuns,
+    Elasticities as Elasticities,
+    PromptChunks as PromptChunks,
+    RecordedSchedule as RecordedSchedule,
+    TokenAttribution as TokenAttribution,
+    TokenPrices as TokenPrices,
     attribute as attribute,
+    attribute_recorded as attribute_recorded,
+    aumann_shapley as aumann_shapley,
+    banzhaf as banzhaf,
+    check_claims as check_claims,
+    elasticities as elasticities,
     methods as methods,
     register_method as register_method,
     shapley as shapley,
+    shapley_interactions as shapley_interactions,
+    token_prices as token_prices,
 )
 from ._carbon import Intensity as Intensity, read_intensity as read_intensity
+from ._criteria import (
+    AxiomReport as AxiomReport,
+    Externality as Externality,
+    IncentiveCurve as IncentiveCurve,
+    MonotonicityReport as MonotonicityReport,
+    Padding as Padding,
+    Refusal as Refusal,
+    RewardReport as RewardReport,
+    SampleEfficiency as SampleEfficiency,
+    Scaling as Scaling,
+    ShapleyDistance as ShapleyDistance,
+    Spread as Spread,
+    StoppingCurve as StoppingCurve,
+    bootstrap as bootstrap,
+    check_axioms as check_axioms,
+    check_monotonicity as check_monotonicity,
+    externality as externality,
+    incentive_curve as incentive_curve,
+    method_efficiency as method_efficiency,
+    reduction_reward as reduction_reward,
+    run_guarded as run_guarded,
+    sample_efficiencies as sample_efficiencies,
+    sample_efficiency as sample_efficiency,
+    scaling as scaling,
+    shapley_distance as shapley_distance,
+    spread_of as spread_of,
+    stopping_curve as stopping_curve,
+    summarise_distances as summarise_distances,
+)
 from ._errors import (
     CarbjaxError as CarbjaxError,
     ConfigError as ConfigError,
@@ -20,6 +62,10 @@ from ._errors import (
 from ._estimators import (
     Control as Control,
     Estimate as Estimate,
+    IndexEstimate as IndexEstimate,
+    closed_form as closed_form,
+    estimate_banzhaf as estimate_banzhaf,
+    estimate_interactions as estimate_interactions,
     estimate_shapley as estimate_shapley,
 )
 from ._fitting import fit_profile as fit_profile
@@ -28,6 +74,7 @@ from ._games import (
     ReplayGame as ReplayGame,
     ServingGame as ServingGame,
     TableGame as TableGame,
+    independent_blocks as independent_blocks,
 )
 from ._hardware import Accelerator as Accelerator, ModelShape as ModelShape
 from ._ledger import ledger_table as ledger_table, write_ledger as write_ledger

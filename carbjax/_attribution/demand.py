@@ -78,4 +78,4 @@ def _reservation_cost(
     return cost
 
 
-register_method("demand", demand, needs_game=False)
+register_method("demand", demand, needs_game=False, claims=("efficiency", "null_player"))

@@ -43,4 +43,9 @@ def energy_per_token(
     return in_proportion("energy_per_token", weights, timeline or serve(workload, system))
 
 
-register_method("energy_per_token", energy_per_token, needs_game=False)
+register_method(
+    "energy_per_token",
+    energy_per_token,
+    needs_game=False,
+    claims=("efficiency", "symmetry", "null_player"),
+)

@@ -1,6 +1,7 @@
 """The registry of attribution methods."""
 
 import difflib
+from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 from jaxtyping import PRNGKeyArray
@@ -27,23 +28,54 @@ class Method(Protocol):
     ) -> Attribution: ...
 
 
-class _Entry(NamedTuple):
+AXIOMS = ("efficiency", "symmetry", "null_player", "linearity")
+
+
+class Entry(NamedTuple):
+    """A registered method, and what it claims of itself."""
+
     method: Method
     needs_game: bool
+    claims: frozenset[str] = frozenset()
+    exact: bool = True
 
 
-_ENTRIES: dict[str, _Entry] = {}
+_ENTRIES: dict[str, Entry] = {}
 
 
-def register_method(name: str, method: Method, *, needs_game: bool = True) -> None:
+def register_method(
+    name: str,
+    method: Method,
+    *,
+    needs_game: bool = True,
+    claims: Iterable[str] = (),
+    exact: bool = True,
+) -> None:
     """Makes `method` available by name to `attribute`, tests, criteria and tables.
 
-    A method that works from workload and system alone says `needs_game=False`, and is
-    given `game=None` by `attribute`. Raises `InputError` where the name is taken.
+    - `needs_game`: a method that works from workload and system alone says False, and is
+      given `game=None` by `attribute`.
+    - `claims`: which axioms it keeps, of
+
+      - "efficiency": shares add up to v(all) - v(none);
+      - "symmetry": players that v does not tell apart get equal shares;
+      - "null_player": who changes no coalition's value gets nothing;
+      - "linearity": the shares of a sum of games are sums of their shares.
+
+    - `exact`: False where it keeps them within its `stderr` alone.
+
+    `check_claims(name)` puts the claims to the test. Raises `InputError` where the name
+    is taken or an axiom is unknown.
     """
     if name in _ENTRIES:
         raise InputError(f"a method {name!r} is registered.", hint="Choose another name.")
-    _ENTRIES[name] = _Entry(method, needs_game)
+    unknown = [axiom for axiom in claims if axiom not in AXIOMS]
+    if unknown:
+        raise InputError(
+            f"method {name!r} claims {unknown[0]!r}.",
+            hint=f"Choose of {', '.join(AXIOMS)}.",
+        )
+    _ENTRIES[name] = Entry(method, needs_game, frozenset(claims), exact)
 
 
 def methods() -> dict[str, Method]:
@@ -53,15 +85,16 @@ def methods() -> dict[str, Method]:
 
 def needs_game(name: str) -> bool:
     """Whether the method evaluates coalitions."""
-    return _find(name).needs_game
+    return find_entry(name).needs_game
 
 
 def find_method(name: str) -> Method:
     """The method of this name, or `InputError` with the known ones."""
-    return _find(name).method
+    return find_entry(name).method
 
 
-def _find(name: str) -> _Entry:
+def find_entry(name: str) -> Entry:
+    """The entry of this name, or `InputError` with the known ones."""
     if name not in _ENTRIES:
         near = difflib.get_close_matches(name, _ENTRIES, n=1)
         guess = f"Did you mean {near[0]!r}? " if near else ""
@@ -83,6 +116,11 @@ def require_game(name: str, game: AbstractGame | None) -> AbstractGame:
     """What the method `name` needs to value coalitions, or `InputError`."""
     if game is None:
         raise _lacking(name, "`game`")
+    if game.num_players < 1:
+        raise InputError(
+            f"method {name!r}: the game has no players.",
+            hint="Give a game with at least one.",
+        )
     return game
 
 

@@ -6,7 +6,7 @@ from jaxtyping import PRNGKeyArray
 
 from carbjax._attribution.attribution import Attribution, sum_players
 from carbjax._attribution.exact import shapley_emissions
-from carbjax._attribution.methods import register_method, require_game
+from carbjax._attribution.methods import AXIOMS, register_method, require_game
 from carbjax._carbon.emissions import Emissions
 from carbjax._games.base import AbstractGame
 from carbjax._games.many import components_of
@@ -25,8 +25,9 @@ def exact_shapley(
 ) -> Attribution:
     """The Shapley value: a player's mean marginal contribution over all orders.
 
-    Shapley (1953). Cost: v of all coalitions, 2^C for C players, fewer where requests
-    are equal. Keeps all axioms: efficiency, symmetry, null player, linearity.
+    `phi_i = sum over S without i of s! (C - s - 1)! / C! (v(S, i) - v(S))`, s the size of
+    S. Source: Shapley (1953). Cost: v of all coalitions, 2^C for C players, fewer where
+    requests are equal. Keeps all axioms: efficiency, symmetry, null player, linearity.
     """
     game = require_game("shapley", game)
     whole, nobody = _extremes(game)
@@ -44,8 +45,9 @@ def leave_one_out(
 ) -> Attribution:
     """What would not have been emitted without the player: v(all) - v(all but i).
 
-    Cost: C + 1 values of v. Keeps symmetry, null player and linearity, not efficiency:
-    what the players do not add up to is unattributed.
+    Source: Li et al. (2025), section 4.2. Cost: C + 1 values of v. Keeps symmetry, null
+    player and linearity, not efficiency: what the players do not add up to is
+    unattributed.
     """
     game = require_game("leave_one_out", game)
     whole = components_of(game, jnp.ones((1, game.num_players), bool))
@@ -62,5 +64,7 @@ def _extremes(game: AbstractGame) -> tuple[Emissions, Emissions]:
     return jax.tree.map(lambda x: x[0], values), jax.tree.map(lambda x: x[1], values)
 
 
-register_method("shapley", exact_shapley)
-register_method("leave_one_out", leave_one_out)
+register_method("shapley", exact_shapley, claims=AXIOMS)
+register_method(
+    "leave_one_out", leave_one_out, claims=("symmetry", "null_player", "linearity")
+)

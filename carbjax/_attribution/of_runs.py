@@ -25,15 +25,16 @@ def streaming(
 ) -> Attribution:
     """Aumann-Shapley prices of each iteration's tokens, its fixed part shared equally.
 
-    docs/streaming.md; Aumann and Shapley (1974). A player's requests in one batch are
-    one participant. Cost: O(I + R). Keeps efficiency (up to a quadrature that closes to
-    1e-9), symmetry within a batch, null player, and linearity over iterations.
+    `phi_i = sum_j c_j(0+) / b_j + z_ij . int_0^1 grad c_j(t z_j) dt` over the iterations
+    j in which i takes part: c_j what the iteration emits, z_ij the tokens that i brings,
+    b_j the participants (docs/streaming.md). A player's requests in one batch are one
+    participant.
+
+    Source: Aumann and Shapley (1974). Cost: O(I + R), whatever C and t. Keeps efficiency
+    (up to a quadrature that closes to 1e-9), null player, linearity, and symmetry within
+    a batch: equal requests that are not served together may differ.
     """
-    workload, system = require_run("streaming", workload, system)
-    each_its_own = workload.num_players == workload.num_requests
-    num_tenants = None if each_its_own else workload.num_players
-    observer = StreamingObserver(system.cost, system.footprint, num_tenants)
-    return _charge("streaming", observer, workload, system)
+    return _charge("streaming", *require_run("streaming", workload, system))
 
 
 def iteration_equal(
@@ -44,13 +45,13 @@ def iteration_equal(
     timeline: Timeline | None = None,
     key: PRNGKeyArray | None = None,
 ) -> Attribution:
-    """Each iteration shared equally by the requests in it. Cost: O(I + R).
+    """Each iteration shared equally by the requests in it.
 
-    Keeps efficiency, null player, and linearity over iterations; blind to lengths.
+    `phi_i = sum_j c_j / b_j` over the iterations j in which i takes part, c_j what the
+    iteration emits and b_j its requests. Source: a common baseline. Cost: O(I + R). Keeps
+    efficiency, null player and linearity, and symmetry within a batch; blind to lengths.
     """
-    workload, system = require_run("iteration_equal", workload, system)
-    observer = EqualObserver(system.footprint)
-    return _charge("iteration_equal", observer, workload, system)
+    return _charge("iteration_equal", *require_run("iteration_equal", workload, system))
 
 
 def iteration_tokens(
@@ -61,20 +62,37 @@ def iteration_tokens(
     timeline: Timeline | None = None,
     key: PRNGKeyArray | None = None,
 ) -> Attribution:
-    """Each iteration shared by tokens: those of a chunk, one for a decode. O(I + R).
+    """Each iteration shared by tokens: those of a chunk, one for a decode.
 
-    Keeps efficiency, null player, and linearity over iterations; blind to contexts.
+    `phi_i = sum_j c_j n_ij / n_j`, n_ij the tokens that i brings to iteration j. Source:
+    a common baseline. Cost: O(I + R). Keeps efficiency, null player and linearity, and
+    symmetry within a batch; blind to contexts.
     """
-    workload, system = require_run("iteration_tokens", workload, system)
-    observer = TokensObserver(system.footprint)
-    return _charge("iteration_tokens", observer, workload, system)
+    return _charge("iteration_tokens", *require_run("iteration_tokens", workload, system))
 
 
-def _charge(
-    name: str, observer: AbstractObserver, workload: Workload, system: System
-) -> Attribution:
+def run_observer(name: str, workload: Workload, system: System) -> AbstractObserver | None:
+    """What charges each request as it runs by the method `name`; None for other methods."""
+    make = _OBSERVERS.get(name)
+    return None if make is None else make(workload, system)
+
+
+def _streaming_observer(workload: Workload, system: System) -> AbstractObserver:
+    each_its_own = workload.num_players == workload.num_requests
+    num_tenants = None if each_its_own else workload.num_players
+    return StreamingObserver(system.cost, system.footprint, num_tenants)
+
+
+_OBSERVERS = {
+    "streaming": _streaming_observer,
+    "iteration_equal": lambda workload, system: EqualObserver(system.footprint),
+    "iteration_tokens": lambda workload, system: TokensObserver(system.footprint),
+}
+
+
+def _charge(name: str, workload: Workload, system: System) -> Attribution:
     """What the observer charged each request in the run, by player."""
-    observers = (TotalsObserver(system.footprint), observer)
+    observers = (TotalsObserver(system.footprint), _OBSERVERS[name](workload, system))
     whole = run_whole(workload, system, observers, pad=True)
     totals, slots = whole.accounts[0].totals, whole.accounts[1].slots
     requests = jax.tree.map(whole.arrangement.to_workload_order, slots)
@@ -82,6 +100,21 @@ def _charge(
     return Attribution(name, shares, whole.standing, whole.standing + totals.emissions)
 
 
-register_method("streaming", streaming, needs_game=False)
-register_method("iteration_equal", iteration_equal, needs_game=False)
-register_method("iteration_tokens", iteration_tokens, needs_game=False)
+register_method(
+    "streaming",
+    streaming,
+    needs_game=False,
+    claims=("efficiency", "null_player", "linearity"),
+)
+register_method(
+    "iteration_equal",
+    iteration_equal,
+    needs_game=False,
+    claims=("efficiency", "null_player", "linearity"),
+)
+register_method(
+    "iteration_tokens",
+    iteration_tokens,
+    needs_game=False,
+    claims=("efficiency", "null_player", "linearity"),
+)

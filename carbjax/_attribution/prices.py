@@ -5,7 +5,6 @@ and the price of running the iteration at all, c(0+), add up to c(z).
 """
 
 import functools as ft
-import operator as op
 from collections.abc import Callable
 
 import equinox as eqx
@@ -37,17 +36,25 @@ class Prices(eqx.Module):
 
 
 def average_prices(
-    cost: AbstractIterationCost, weigh: Weigh, features: BatchFeatures
+    cost: AbstractIterationCost,
+    weigh: Weigh,
+    features: BatchFeatures,
+    *,
+    factors: Float[np.ndarray, " pieces"] | None = None,
 ) -> Prices:
     """Aumann-Shapley prices of the batch, and the fixed part c(0+), elementwise.
 
     The ray is cut into pieces, and what is shared out of each is what the cost really
     grows by over it, so the prices add up to the cost whatever the number of pieces;
-    that only says how fine the parts are told apart (docs/streaming.md).
+    that only says how fine the parts are told apart (docs/streaming.md). Each piece's
+    part is multiplied by its one of `factors`.
     """
     ends = _Ray.of(cost, features)
     of_latency, of_energy = _rates(cost, weigh, ends)
     priced = of_latency, of_energy
+    if factors is not None:
+        along = _spread(factors, features.num_tokens)
+        priced = of_latency * along, of_energy * along
     tokens = _share(priced, ends.tokens, features.num_tokens)
     sequences = _share(priced, ends.sequences, features.num_sequences)
     in_kernels, *kernels = _kernel_prices(cost, priced, ends.attention, features)
@@ -116,24 +123,22 @@ def _kernel_prices(
 ) -> tuple[Float[Array, "*batch"], ...]:
     """Average prices of the features in attention.
 
-    In each piece latency and energy grow by what they do; gradients half-way say by
+    In each piece attention's part grows by what it does; its gradient half-way says by
     which features.
     """
     point = _kernel_features(features)
     ends = _spread(_ends(), features.num_tokens)
     width, middle = _growth(ends), (ends[1:] + ends[:-1]) / 2
     _, pull = jax.vjp(cost.attention_part, *(middle * x[None] for x in point))
-    prices = tuple(jnp.zeros_like(x) for x in point)
-    for which in (0, 1):
-        one = [jnp.zeros_like(p) for p in priced]
-        one[which] = jnp.ones_like(priced[which])
-        gradient = [width * g for g in pull(tuple(one))]
-        parts = (g * x[None] for g, x in zip(gradient, point, strict=True))
-        guess = ft.reduce(op.add, parts)
-        weight = priced[which] * _ratio(_growth(attention[which]), guess)
-        added = (jnp.sum(weight * g, axis=0) for g in gradient)
-        prices = tuple(p + a for p, a in zip(prices, added, strict=True))
-    return prices
+    # As products of matrices, since XLA would repeat the gradient in each of several sums.
+    gradient = jnp.stack([width * g for g in pull(priced)])
+    guess = _contract("f...,fp...->p...", jnp.stack(point), gradient)
+    of_latency, of_energy = (p * _growth(x) for p, x in zip(priced, attention, strict=True))
+    more = _ratio(of_latency + of_energy, guess)
+    return tuple(_contract("p...,fp...->f...", more, gradient))
+
+
+_contract = ft.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
 
 
 def _kernel_features(f: BatchFeatures) -> tuple[Float[Array, "*batch"], ...]:
@@ -163,6 +168,12 @@ def _ends() -> np.ndarray:
     ends = np.expm1(_RAY_GRADING * steps) / np.expm1(_RAY_GRADING)
     ends[0] = _VANISHING
     return ends
+
+
+def middles() -> Float[np.ndarray, " pieces"]:
+    """How far along the ray, 0 to 1, the middle of each piece lies."""
+    ends = _ends()
+    return (ends[1:] + ends[:-1]) / 2
 
 
 def _spread(ends: np.ndarray, like: Float[Array, "*batch"]) -> Float[Array, "ends *batch"]:

@@ -37,8 +37,9 @@ def token_based(
 ) -> Attribution:
     """Shares in proportion to `w1 p + w2 d`, prompt and answer tokens; by default p + d.
 
-    Cost: O(R) after one run. Keeps efficiency, symmetry and null player, not linearity:
-    served in two parts, the same requests owe something else (section 4.2 of the paper).
+    Source: Li et al. (2025), section 4.2. Cost: O(R) after one run. Keeps efficiency,
+    symmetry and null player, not linearity: served in two parts, the same requests owe
+    something else.
     """
     workload, system = require_run("tokens", workload, system)
     weights = _token_weights(workload, prefill_weight, decode_weight)
@@ -53,7 +54,11 @@ def token_price_based(
     timeline: Timeline | None = None,
     key: PRNGKeyArray | None = None,
 ) -> Attribution:
-    """Shares in proportion to p + 4 d: an answer token weighs as its price usually does."""
+    """Shares in proportion to p + 4 d: an answer token weighs as its price usually does.
+
+    Source: price lists of model providers, where an answer token costs three to five
+    times a prompt token. Cost: O(R) after one run. Keeps what `token_based` keeps.
+    """
     workload, system = require_run("tokens_priced", workload, system)
     weights = _token_weights(workload, 1.0, 4.0)
     return in_proportion("tokens_priced", weights, timeline or serve(workload, system))
@@ -69,7 +74,9 @@ def time_based(
 ) -> Attribution:
     """Shares in proportion to residence: seconds from first being scheduled to the end.
 
-    Cost: O(R) after one run. Keeps efficiency and null player.
+    `phi_i = (v(all) - v(none)) r_i / sum r`. Source: a common baseline, billing by the
+    hour. Cost: O(R) after one run. Keeps efficiency and null player; not linearity, and
+    of two equal requests one may be served faster.
     """
     workload, system = require_run("time", workload, system)
     timeline = timeline or serve(workload, system)
@@ -91,6 +98,16 @@ def _token_weights(
     return np.bincount(workload.player, weights=weights, minlength=workload.num_players)
 
 
-register_method("tokens", token_based, needs_game=False)
-register_method("tokens_priced", token_price_based, needs_game=False)
-register_method("time", time_based, needs_game=False)
+register_method(
+    "tokens",
+    token_based,
+    needs_game=False,
+    claims=("efficiency", "symmetry", "null_player"),
+)
+register_method(
+    "tokens_priced",
+    token_price_based,
+    needs_game=False,
+    claims=("efficiency", "symmetry", "null_player"),
+)
+register_method("time", time_based, needs_game=False, claims=("efficiency", "null_player"))

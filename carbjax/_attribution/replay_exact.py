@@ -79,4 +79,6 @@ def replay_shapley(
     return shares, float(size[~small].sum() / size.sum())
 
 
-register_method("replay", replay, needs_game=False)
+register_method(
+    "replay", replay, needs_game=False, claims=("efficiency", "null_player", "linearity")
+)

@@ -3,7 +3,7 @@
 from jaxtyping import PRNGKeyArray
 
 from carbjax._attribution.attribution import Attribution
-from carbjax._attribution.methods import register_method, require_game
+from carbjax._attribution.methods import AXIOMS, register_method, require_game
 from carbjax._estimators.enumeration import num_distinct
 from carbjax._estimators.estimate import estimate_shapley
 from carbjax._games.base import AbstractGame
@@ -27,11 +27,14 @@ def sampled(
 ) -> Attribution:
     """The Shapley value to a standard error of 1% of the mean share, if it can be had.
 
-    `carbjax.estimate_shapley` with its defaults (docs/estimators.md), which stops at that
-    accuracy or after 32 values of v a player (at least 256, at most 8192); then a flag
-    says how far it came. Keeps efficiency exactly, equal shares for interchangeable
-    players, and symmetry, null player and linearity within `stderr`. Without `key` it is
-    always the same sample.
+    `carbjax.estimate_shapley` with its defaults (docs/estimators.md): the formula of
+    `shapley`, over a sample of coalitions. Source: Fumagalli et al. (2026), and
+    Goldwasser and Hooker (2024) for the control. Cost: 32 values of v a player (at least
+    256, at most 8192), fewer if that accuracy is reached before; if it is not, a flag
+    says how far it came. Beyond v the cube of half that number.
+
+    Keeps efficiency exactly, equal shares for interchangeable players, and symmetry,
+    null player and linearity within `stderr`. Without `key` it is always the same sample.
     """
     game = require_game("sampled", game)
     budget = max(_LEAST_BUDGET, _BUDGET_PER_PLAYER * game.num_players)
@@ -40,8 +43,6 @@ def sampled(
         game,
         budget=min(budget, num_distinct(game.kinds)),
         accuracy=_ACCURACY,
-        workload=workload,
-        system=system,
         key=key,
     )
     return Attribution(
@@ -49,4 +50,4 @@ def sampled(
     )
 
 
-register_method("sampled", sampled)
+register_method("sampled", sampled, claims=AXIOMS, exact=False)

@@ -50,4 +50,4 @@ def standalone(
     return Attribution("standalone", shares, nobody, whole)
 
 
-register_method("standalone", standalone)
+register_method("standalone", standalone, claims=("efficiency", "symmetry", "null_player"))

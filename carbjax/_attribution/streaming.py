@@ -36,11 +36,11 @@ class StreamingObserver(AbstractObserver):
 
     def observe(self, account: Account, step: Step) -> Account:
         rates = self.footprint.rates
-        presence = _presence(step, self.num_tenants)
+        presence = presence_of(step, self.num_tenants)
 
         def share(weigh) -> Float[Array, " slots"]:
             prices = average_prices(self.cost, weigh, step.measured.features)
-            return _shares(prices, step, presence)
+            return step_shares(prices, step, presence)
 
         electricity = share(lambda c: rates.electricity(*c))
         if self.footprint.provisioning == "on_demand":
@@ -68,7 +68,7 @@ def charge(
     )
 
 
-def _shares(
+def step_shares(
     prices: Prices, step: Step, presence: Float[Array, " slots"]
 ) -> Float[Array, " slots"]:
     """The step's cost, shared: its sum over the nodes of fixed part and tokens."""
@@ -101,7 +101,7 @@ def _chunk_shares(price, batch: Batch) -> Float[Array, " slots"]:
     )
 
 
-def _presence(step: Step, num_tenants: int | None) -> Float[Array, " slots"]:
+def presence_of(step: Step, num_tenants: int | None) -> Float[Array, " slots"]:
     """Each request's part of the fixed price; the parts of a batch add up to 1."""
     takes_part = step.batch.prefilling | step.batch.decoding
     present = takes_part.astype(step.measured.weights.dtype)

@@ -77,4 +77,6 @@ def kv_byte_seconds(
     return model.kv_bytes_per_token * reserved * timeline.residence_s
 
 
-register_method("utilization", utilization, needs_game=False)
+register_method(
+    "utilization", utilization, needs_game=False, claims=("efficiency", "null_player")
+)

@@ -18,6 +18,8 @@ COMMANDS = {
     "attribute": "Say who is responsible for which grams of CO2e in a trace.",
     "run": "The same, as a configuration file (TOML) says.",
     "validate": "Read a trace and report what it holds, or what is wrong.",
+    "evaluate": "Judge attribution methods by the criteria, as a TOML file says.",
+    "report": "Write what an evaluation found as one HTML page.",
     "fit": "Fit a surrogate to measured operator calls.",
     "profile": "Measure operator calls, time and energy, on this GPU.",
     "doctor": "Show devices, versions, precision and folders in use.",

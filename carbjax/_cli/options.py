@@ -56,7 +56,7 @@ def settings_from(trace: str, options: dict[str, str | None]) -> RunSettings:
     for (section, key), value in ((path, options[_parameter(path)]) for path in _fields()):
         if value is not None:
             content.setdefault(section, {})[key] = value
-    return checked(content, file=None, name=option_name, strict=False)
+    return checked(content, RunSettings, file=None, name=option_name, strict=False)
 
 
 def option_name(path: tuple[str, ...]) -> str:

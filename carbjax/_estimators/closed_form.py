@@ -5,8 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool
 
+from carbjax._carbon.footprint import Footprint
 from carbjax._errors import InputError
-from carbjax._estimators.closed_form_batches import batches_of
+from carbjax._estimators.closed_form_batches import Batches, batches_of
 from carbjax._estimators.closed_form_cells import tabulate
 from carbjax._estimators.closed_form_schedules import (
     Recorder,
@@ -15,18 +16,19 @@ from carbjax._estimators.closed_form_schedules import (
 )
 from carbjax._estimators.closed_form_sums import CountedSum, Tabulated, combine
 from carbjax._estimators.columns import Columns, to_columns
+from carbjax._games.replay import ReplayGame
+from carbjax._games.serving import ServingGame
 from carbjax._serving.steps import Steps
-from carbjax._serving.system import System
-from carbjax._workload import Workload
+from carbjax._surrogate.cost import AbstractIterationCost
 
 RETIMINGS = ("none", "crowding", "absences", "both")
 _MOST_ENTRIES = 2**20  # coalitions times look-ups that are held at once
 
 
 def closed_form(
-    workload: Workload, system: System, *, retiming: str = "crowding"
+    game: ServingGame | ReplayGame, *, retiming: str = "crowding"
 ) -> "ClosedForm":
-    """A control near the games of `workload` on `system`; its Shapley value is exact.
+    """A control near `game`; its Shapley value is exact.
 
     Each iteration of a schedule emits what a batch of as many mean participants would,
     plus its slope times by how much those who take part deviate from the mean:
@@ -35,7 +37,8 @@ def closed_form(
 
     a and b count who of S reads a prompt in iteration j and who decodes. F, the sum over
     the real schedule, is near the replay game. The reschedule game serves a small
-    coalition sooner than it was served in the crowd. `retiming`:
+    coalition sooner than it was served in the crowd. The replay game does not, so for
+    it the control is F. For the reschedule game, `retiming`:
 
     - "none": F.
     - "crowding": `(1 - s) F_0 + s F`, s the part of a busy period's players that is
@@ -54,14 +57,18 @@ def closed_form(
         raise InputError(
             f"there is no retiming {retiming!r}.", hint=f"Choose of {', '.join(RETIMINGS)}."
         )
-    schedules = _Schedules(Recorder.of(workload, system))
+    if isinstance(game, ReplayGame):
+        batches = batches_of(game.steps, game.num_players)
+        terms = [_Term(1.0, _tabulated(batches, game.cost, game.footprint))]
+        return ClosedForm(terms, game.num_players, to_columns(game.standing))
+    schedules = _Schedules(Recorder.of_game(game))
     terms = {
         "none": schedules.as_they_are,
         "crowding": schedules.crowding,
         "absences": schedules.absences,
         "both": schedules.both,
     }[retiming]()
-    return ClosedForm(terms, workload.num_players, to_columns(schedules.standing))
+    return ClosedForm(terms, game.num_players, to_columns(game.standing))
 
 
 class _Term(NamedTuple):
@@ -77,9 +84,8 @@ class _Schedules:
 
     def __init__(self, recorder: Recorder):
         self._recorder = recorder
-        self._num_players = recorder.workload.num_players
+        self._num_players = recorder.num_players
         self._real = recorder.real()
-        self.standing = recorder.standing
 
     def as_they_are(self) -> list[_Term]:
         return [_Term(1.0, self._sum(self._real))]
@@ -115,9 +121,15 @@ class _Schedules:
         return [term._replace(factor=term.factor / 2) for term in terms]
 
     def _sum(self, steps: Steps, absent: int | None = None) -> Tabulated:
-        system = self._recorder.system
+        recorder = self._recorder
         batches = batches_of(steps, self._num_players, absent)
-        return Tabulated.of(batches, tabulate(batches, system.cost, system.footprint))
+        return _tabulated(batches, recorder.server.cost, recorder.footprint)
+
+
+def _tabulated(
+    batches: Batches, cost: AbstractIterationCost, footprint: Footprint
+) -> Tabulated:
+    return Tabulated.of(batches, tabulate(batches, cost, footprint))
 
 
 def _takes_part(steps: Steps, player: int) -> bool:

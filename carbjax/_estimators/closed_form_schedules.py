@@ -5,13 +5,19 @@ import dataclasses
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Num
 
 from carbjax._carbon.emissions import Emissions
+from carbjax._carbon.footprint import Footprint
+from carbjax._games.serving import ServingGame
+from carbjax._serving.arrange import Arrangement
+from carbjax._serving.engine import Server
+from carbjax._serving.policies import Caps
+from carbjax._serving.queue import make_queue
 from carbjax._serving.serve import record_steps
 from carbjax._serving.steps import Steps
 from carbjax._serving.system import System
-from carbjax._serving.whole import WholeRun, run_whole
+from carbjax._serving.whole import run_whole
 from carbjax._surrogate.cost import AbstractIterationCost, Cost
 from carbjax._surrogate.features import BatchFeatures
 from carbjax._units import INT32_MAX
@@ -55,34 +61,51 @@ class FaintCost(AbstractIterationCost):
 
 @dataclasses.dataclass(frozen=True)
 class Recorder:
-    """Records runs of one workload under other circumstances."""
+    """Records runs of the same requests under other circumstances.
 
-    workload: Workload
-    system: System
-    whole: WholeRun
+    Requests are in the engine's order: by (arrival, index), null players last.
+    """
+
+    arrival: Float[Array, " slots"]  # s, the first at 0
+    prefill: Int[Array, " slots"]
+    decode: Int[Array, " slots"]
+    player: Int[Array, " slots"]
+    server: Server
+    footprint: Footprint
+    standing: Emissions  # v of nobody
+    num_players: int
 
     @classmethod
     def of(cls, workload: Workload, system: System) -> "Recorder":
         """Raises what `run_whole` does where the workload cannot be served."""
-        return cls(workload, system, run_whole(workload, system, (), pad=True))
+        whole = run_whole(workload, system, (), pad=True)
+        players = workload.num_players
+        return cls(
+            *_requests(whole.arrangement),
+            whole.server,
+            system.footprint,
+            whole.standing,
+            players,
+        )
 
-    @property
-    def standing(self) -> Emissions:
-        """v of nobody."""
-        return self.whole.standing
+    @classmethod
+    def of_game(cls, game: ServingGame) -> "Recorder":
+        """Of the requests that `game` serves, as it serves them."""
+        return cls(
+            *_requests(game), game.server, game.footprint, game.standing, game.num_players
+        )
 
     def real(self) -> Steps:
         """The run as it is."""
-        return self._record(self.system, 1.0)
+        return self._record(self.server.caps, 1.0)
 
     def without(self, player: int) -> Steps | None:
         """The run had `player` not come; None where nobody else asks for anything."""
-        arrangement = self.whole.arrangement
-        asks = np.asarray((arrangement.prefill > 0) | (arrangement.decode > 0))
-        present = np.asarray(arrangement.player) != player
+        asks = np.asarray((self.prefill > 0) | (self.decode > 0))
+        present = np.asarray(self.player) != player
         if not (asks & present).any():
             return None
-        return self._record(self.system, 1.0, jnp.asarray(present))
+        return self._record(self.server.caps, 1.0, jnp.asarray(present))
 
     def uncrowded(self) -> Steps:
         """The run in which each player is almost alone: everybody counts as one n-th.
@@ -90,24 +113,36 @@ class Recorder:
         The caps hold n times as much. But a prompt beyond the token budget is read in
         chunks of it even alone, so where there is one, that cap stays.
         """
-        players, system = self.workload.num_players, self.system
-        names = ["max_num_seqs", "kv_capacity_tokens"]
-        longest = self.workload.num_prefill_tokens.max()
-        chunked = system.policy == "chunked_prefill"
-        if not chunked or longest <= system.max_num_batched_tokens:
-            names.append("max_num_batched_tokens")
-        roomy = {k: min(INT32_MAX, getattr(system, k) * players) for k in names}
-        return self._record(dataclasses.replace(system, **roomy), 1 / players)
+        caps, players = self.server.caps, self.num_players
+        chunked = self.server.policy == "chunked_prefill"
+        fits = int(self.prefill.max()) <= int(caps.max_num_batched_tokens)
+        roomy = Caps(
+            max_num_seqs=_times(caps.max_num_seqs, players),
+            max_num_batched_tokens=_times(
+                caps.max_num_batched_tokens, players if fits or not chunked else 1
+            ),
+            kv_capacity_tokens=_times(caps.kv_capacity_tokens, players),
+        )
+        return self._record(roomy, 1 / players)
 
     def _record(
-        self, system: System, presence: float, present: Bool[Array, " slots"] | None = None
+        self, caps: Caps, presence: float, present: Bool[Array, " slots"] | None = None
     ) -> Steps:
         # The real run is recorded as a faint one too, so that one program serves all.
-        cost = FaintCost(system.cost, jnp.asarray(presence, float))
-        server = eqx.tree_at(
-            lambda s: (s.cost, s.caps), self.whole.server, (cost, system.caps)
-        )
-        return record_steps(self.whole.arrangement.queue(present), server)
+        cost = FaintCost(self.server.cost, jnp.asarray(presence, float))
+        server = eqx.tree_at(lambda s: (s.cost, s.caps), self.server, (cost, caps))
+        if present is None:
+            present = jnp.ones(self.arrival.shape, bool)
+        queue = make_queue(present, self.arrival, self.prefill, self.decode, self.player)
+        return record_steps(queue, server)
+
+
+def _requests(source: Arrangement | ServingGame) -> tuple[Array, Array, Array, Array]:
+    return source.arrival, source.prefill, source.decode, source.player
+
+
+def _times(cap: Num[Array, ""], factor: int) -> Num[Array, ""]:
+    return jnp.asarray(min(INT32_MAX, int(cap) * factor), cap.dtype)
 
 
 def participants(steps: Steps) -> Bool[np.ndarray, "steps slots"]:

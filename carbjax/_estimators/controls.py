@@ -5,22 +5,16 @@ from carbjax._estimators.closed_form import closed_form
 from carbjax._estimators.control import Control, NoControl
 from carbjax._estimators.oracle import Oracle
 from carbjax._estimators.stand_alone import StandAlone
-from carbjax._serving.system import System
-from carbjax._workload import Workload
+from carbjax._games.replay import ReplayGame
+from carbjax._games.serving import ServingGame
 
 CONTROLS = ("auto", "none", "stand_alone", "closed_form")
 
 
-def choose_control(
-    control: str | Control,
-    oracle: Oracle,
-    budget: int,
-    workload: Workload | None,
-    system: System | None,
-) -> Control:
-    """The control asked for; of "auto", the closed form where the run is known, else none.
+def choose_control(control: str | Control, oracle: Oracle, budget: int) -> Control:
+    """The control asked for; of "auto", the closed form of a game of serving, else none.
 
-    Raises `InputError` for an unknown name, and for "closed_form" without a run.
+    Raises `InputError` for an unknown name, and for "closed_form" of another game.
     """
     if not isinstance(control, str):
         return control
@@ -29,14 +23,16 @@ def choose_control(
             f"there is no control {control!r}.",
             hint=f"Choose of {', '.join(CONTROLS)}, or give a `Control` of your own.",
         )
-    known = workload is not None and system is not None
-    if control == "closed_form" or (control == "auto" and known):
-        if workload is None or system is None:
-            raise InputError(
-                "control 'closed_form' needs to know what is served.",
-                hint="Give `workload=` and `system=`, or use control='none'.",
-            )
-        return closed_form(workload, system)
+    game = oracle.game
+    of_serving = isinstance(game, (ServingGame, ReplayGame))
+    if of_serving and control in ("auto", "closed_form"):
+        return closed_form(game)
+    if control == "closed_form":
+        raise InputError(
+            f"control 'closed_form' needs a game of serving; this is a "
+            f"{type(game).__name__}.",
+            hint="Use a `ServingGame` or a `ReplayGame`, or control='none'.",
+        )
     if control == "stand_alone":
         _require_alone(oracle, budget)
         return StandAlone(oracle)

@@ -1,13 +1,15 @@
 """The Shapley value from as few coalitions as a budget or an accuracy asks for."""
 
 import dataclasses
+import functools as ft
 
-import jax
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from carbjax._carbon.emissions import COMPONENTS, Emissions
 from carbjax._errors import InputError
+from carbjax._estimators.accuracy import missed
+from carbjax._estimators.blocks import estimate_by_blocks, separate_blocks
 from carbjax._estimators.columns import NUM_COLUMNS, Columns, to_emissions
 from carbjax._estimators.control import Control
 from carbjax._estimators.controls import choose_control
@@ -15,10 +17,11 @@ from carbjax._estimators.enumeration import enumerate_shapley, num_distinct
 from carbjax._estimators.oracle import Oracle
 from carbjax._estimators.registry import Entry, find_estimator
 from carbjax._estimators.remainder import TOTAL, Draws, Remainder, with_total
+from carbjax._estimators.seeds import seed_of
 from carbjax._games.base import AbstractGame
+from carbjax._games.block_game import BlockGame
+from carbjax._games.serving import ServingGame
 from carbjax._progress import is_heard, report
-from carbjax._serving.system import System
-from carbjax._workload import Workload
 
 _GROWTH = 1.5  # of the budget from look to look at the error
 
@@ -64,8 +67,6 @@ def estimate_shapley(
     accuracy: float | None = None,
     estimator: str = "auto",
     control: str | Control = "auto",
-    workload: Workload | None = None,
-    system: System | None = None,
     key: PRNGKeyArray | None = None,
 ) -> Estimate:
     """Shapley values of `v` from at most `budget` of its values, with standard errors.
@@ -75,7 +76,6 @@ def estimate_shapley(
     - `accuracy`: stop as soon as no share's standard error is above this part of the
       mean share.
     - `estimator`, `control`: names, as in docs/estimators.md; a `Control` of one's own.
-    - `workload`, `system`: what `v` serves; then the control can be a closed form.
     - `key`: of all that is random; without one always the same.
 
     Players of one kind get equal shares. Raises `InputError` where the budget is too
@@ -83,19 +83,30 @@ def estimate_shapley(
     """
     name, entry = find_estimator(estimator, budget)
     _require(v, budget, accuracy)
+    whole = budget >= num_distinct(v.kinds)
+    if not whole and isinstance(v, ServingGame) and isinstance(control, str):
+        blocks = separate_blocks(v)
+        if len(blocks) > 1:
+            each = ft.partial(
+                _of_block, budget=budget, estimator=estimator, control=control, key=key
+            )
+            found = estimate_by_blocks(v, blocks, budget, accuracy, each)
+            return Estimate(**found._asdict())
     oracle = Oracle(v, budget)
-    if budget >= num_distinct(v.kinds):
+    if whole:
         return _estimate(oracle, enumerate_shapley(oracle), None, "exact", "none")
-    chosen = choose_control(control, oracle, budget, workload, system)
+    chosen = choose_control(control, oracle, budget)
     _require_enough(name, entry, budget, v.num_players)
     remainder = Remainder(oracle, chosen)
     spent = max(oracle.num_evaluations - 2, 0)
-    draws, error = _draw(entry, remainder, oracle, budget - spent, accuracy, _seed(key))
+    draws, error = _draw(entry, remainder, oracle, budget - spent, accuracy, seed_of(key))
     shares = draws.shares[:, :NUM_COLUMNS] + chosen.shapley()
-    flags = ()
-    if accuracy is not None and not error <= accuracy:
-        flags = (f"the standard error is {error:.2%} of the mean share after the budget",)
+    flags = missed(error, accuracy)
     return _estimate(oracle, shares, draws, name, chosen.name, flags)
+
+
+def _of_block(game: BlockGame, accuracy: float | None, **asked) -> Estimate:
+    return estimate_shapley(game, accuracy=accuracy, **asked)
 
 
 def _draw(
@@ -166,13 +177,6 @@ def _relative_error(draws: Draws, oracle: Oracle) -> float:
     largest = float(draws.stderr[:, TOTAL].max())
     mean = abs(float(worth)) / len(draws.shares)
     return largest / mean if mean > 0 else (np.inf if largest > 0 else 0.0)
-
-
-def _seed(key: PRNGKeyArray | None) -> list[int]:
-    if key is None:
-        return [0]
-    typed = jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key)
-    return np.asarray(jax.random.key_data(key) if typed else key).ravel().tolist()
 
 
 def _require(v: AbstractGame, budget: int, accuracy: float | None) -> None:

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from carbjax._carbon.emissions import Emissions
 from carbjax._carbon.footprint import Footprint
@@ -12,12 +12,52 @@ from carbjax._errors import WorkloadError
 from carbjax._serving.engine import Server, Step, has_work
 from carbjax._serving.observers import AbstractObserver, Account, TotalsObserver
 from carbjax._serving.queue import Queue, make_queue
-from carbjax._serving.run import run, run_bounded
+from carbjax._serving.run import Observers, run, run_bounded
 from carbjax._serving.system import System
 from carbjax._serving.whole import run_whole
 from carbjax._workload import Workload
 
 _SPARE_STEPS = 2  # times those of the workload itself
+
+
+class RealTokens(eqx.Module):
+    """Everybody served, with real numbers of tokens: the engine and who comes when."""
+
+    arrival: Float[Array, " requests"]
+    order: Int[Array, " requests"]
+    server: Server
+    footprint: Footprint
+
+    def observe(
+        self,
+        num_prefill_tokens: Float[Array, " requests"],
+        num_decode_tokens: Float[Array, " requests"],
+        observers: Observers,
+        *,
+        max_steps: int | None = None,
+    ) -> tuple[Account, ...]:
+        """What `observers` gather when these counts are served, in the workload's order.
+
+        In at most `max_steps` steps, NaN if they are too few; with None in as many as it
+        takes, and then forward mode only.
+        """
+        queue = self._queue(num_prefill_tokens, num_decode_tokens)
+        if max_steps is None:
+            progress, accounts = run(queue, self.server, observers)
+        else:
+            progress, accounts = run_bounded(
+                queue, self.server, observers, max_steps=max_steps
+            )
+        done = ~has_work(queue, progress) & jnp.isfinite(progress.time)
+        place = jnp.argsort(self.order)
+        return tuple(
+            Account(_only_if(done, a.totals), _only_if(done, _take(a.slots, place)))
+            for a in accounts
+        )
+
+    def _queue(self, prefill: Float[Array, " requests"], decode) -> Queue:
+        everybody = jnp.ones(self.arrival.shape, bool)
+        return make_queue(everybody, self.arrival, prefill[self.order], decode[self.order])
 
 
 class ContinuousServing(eqx.Module):
@@ -35,10 +75,7 @@ class ContinuousServing(eqx.Module):
         price = jax.grad(lambda d: serving(prefill, d).total)(decode)  # gCO2e a token
     """
 
-    arrival: Float[Array, " requests"]
-    order: Int[Array, " requests"]
-    server: Server
-    footprint: Footprint
+    requests: RealTokens
     standing: Emissions  # of the machine as such, over the window
     max_steps: int = eqx.field(static=True)
 
@@ -49,35 +86,31 @@ class ContinuousServing(eqx.Module):
                 hint="Leave null players out: emissions do not depend on them smoothly.",
             )
         whole = run_whole(workload, system, (), pad=False)
-        self.server, self.standing = whole.server, whole.standing
-        self.footprint = system.footprint
-        self.arrival = whole.arrangement.arrival
-        self.order = jnp.asarray(whole.arrangement.order)
-        tokens = (workload.num_prefill_tokens, workload.num_decode_tokens)
-        self.max_steps = _num_steps(
-            self._queue(*(jnp.asarray(t, float) for t in tokens)), self
+        self.standing = whole.standing
+        self.requests = RealTokens(
+            arrival=whole.arrangement.arrival,
+            order=jnp.asarray(whole.arrangement.order),
+            server=whole.server,
+            footprint=system.footprint,
         )
+        tokens = (workload.num_prefill_tokens, workload.num_decode_tokens)
+        self.max_steps = _num_steps(self.requests, *(jnp.asarray(t, float) for t in tokens))
 
     def __call__(
         self,
         num_prefill_tokens: Float[Array, " requests"],
         num_decode_tokens: Float[Array, " requests"],
     ) -> Emissions:
-        queue = self._queue(num_prefill_tokens, num_decode_tokens)
-        observers = (TotalsObserver(self.footprint),)
-        progress, (account,) = run_bounded(
-            queue, self.server, observers, max_steps=self.max_steps
+        (account,) = self.requests.observe(
+            num_prefill_tokens,
+            num_decode_tokens,
+            (TotalsObserver(self.requests.footprint),),
+            max_steps=self.max_steps,
         )
-        emissions = self.standing + account.totals.emissions
-        done = ~has_work(queue, progress)
-        return jax.tree.map(lambda x: jnp.where(done, x, jnp.nan), emissions)
-
-    def _queue(self, prefill: Float[Array, " requests"], decode) -> Queue:
-        everybody = jnp.ones(self.arrival.shape, bool)
-        return make_queue(everybody, self.arrival, prefill[self.order], decode[self.order])
+        return self.standing + account.totals.emissions
 
 
-class _StepCount(AbstractObserver):
+class StepCount(AbstractObserver):
     """How many proposals a run takes, the rejected ones included."""
 
     def zero(self, num_slots: int) -> Account:
@@ -87,12 +120,25 @@ class _StepCount(AbstractObserver):
         return Account(account.totals + 1, ())
 
 
+def _take(tree, place: Int[Array, " requests"]):
+    return jax.tree.map(lambda x: x[place], tree)
+
+
+def _only_if(done: Bool[Array, ""], tree):
+    """The tree, its real numbers NaN unless `done`."""
+
+    def known(x: Array) -> Array:
+        return jnp.where(done, x, jnp.nan) if jnp.issubdtype(x.dtype, jnp.floating) else x
+
+    return jax.tree.map(known, tree)
+
+
 @eqx.filter_jit
-def _count(queue: Queue, server: Server):
-    return run(queue, server, (_StepCount(),))[1][0].totals
+def _count(requests: RealTokens, prefill, decode) -> Int[Array, ""]:
+    return requests.observe(prefill, decode, (StepCount(),))[0].totals
 
 
-def _num_steps(queue: Queue, serving: ContinuousServing) -> int:
+def _num_steps(requests: RealTokens, prefill, decode) -> int:
     """Steps to allow for: a power of two, so that few lengths are compiled."""
-    needed = _SPARE_STEPS * int(_count(queue, serving.server))
+    needed = _SPARE_STEPS * int(_count(requests, prefill, decode))
     return 1 << (needed - 1).bit_length()

@@ -67,7 +67,7 @@ def serve(workload: Workload, system: System, *, steps: bool = False) -> Timelin
     if steps:
         by_slot = record_steps(whole.arrangement.queue(), whole.server)
         recorded = reorder_steps(by_slot, whole.arrangement.order)
-    return _timeline(workload, whole, recorded)
+    return timeline_of(workload, whole, recorded)
 
 
 def record_steps(queue: Queue, server: Server) -> Steps:
@@ -90,7 +90,10 @@ def record_steps(queue: Queue, server: Server) -> Steps:
 _record = eqx.filter_jit(record)
 
 
-def _timeline(workload: Workload, whole: WholeRun, steps: Steps | None) -> Timeline:
+def timeline_of(
+    workload: Workload, whole: WholeRun, steps: Steps | None = None
+) -> Timeline:
+    """What happened in this run, in the order of the workload's requests."""
     totals: Totals = whole.accounts[0].totals
     times: Times = whole.accounts[1].slots
     zero, by_request = whole.arrangement.zero_s, whole.arrangement.to_workload_order

@@ -17,7 +17,7 @@ from carbjax._serving.slots import run_slots
 from carbjax._serving.system import System
 from carbjax._workload import Workload
 
-_MOST_REQUESTS_IN_OWN_SLOTS = 512
+MOST_REQUESTS_IN_OWN_SLOTS = 512
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +62,7 @@ def _run_arranged(
     arrangement: Arrangement, server: Server, observers: Observers
 ) -> tuple[Progress, tuple[Account, ...]]:
     queue, num_requests = arrangement.queue(), len(arrangement.order)
-    if num_requests <= _MOST_REQUESTS_IN_OWN_SLOTS:
+    if num_requests <= MOST_REQUESTS_IN_OWN_SLOTS:
         return _run(queue, server, observers)
     num_slots = min(int(server.caps.max_num_seqs), num_requests)
     return _run_slots(queue, server, observers, num_slots)

@@ -5,8 +5,8 @@ import pathlib
 import re
 import tomllib
 import typing
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -14,6 +14,8 @@ from pydantic_core import ErrorDetails
 from carbjax._errors import ConfigError
 from carbjax._settings.sections import RunSettings
 from carbjax._settings.wanted import wanted
+
+Settings = TypeVar("Settings", bound=BaseModel)
 
 _PATHS = (
     ("trace", "path"),
@@ -31,33 +33,47 @@ def read_tables(path: str, *, needs_trace: bool = True) -> RunSettings:
     Without `needs_trace` the table may be missing, as in a file of a system alone.
     Raises `ConfigError`, which names the file, the key and the values allowed.
     """
-    content = _toml(path)
+    content = read_toml(path, _PATHS)
     if not needs_trace:
         content.setdefault("trace", {"path": ""})
-    folder = pathlib.Path(path).parent
-    for section, key in _PATHS:
-        table = content.get(section)
-        if isinstance(table, dict) and isinstance(table.get(key), str):
-            table[key] = _beside(folder, table[key])
-    return checked(content, file=path, name=".".join, strict=True)
+    return checked(content, RunSettings, file=path, name=".".join, strict=True)
 
 
 def checked(
     content: Mapping[str, Any],
+    model: type[Settings],
     *,
     file: str | None,
     name: Callable[[tuple[str, ...]], str],
     strict: bool,
-) -> RunSettings:
+) -> Settings:
     """The settings in `content`, or a `ConfigError` about the first that is wrong.
 
     `name` says how the user knows the setting at a path of keys; `strict` refuses text
     where a number is meant.
     """
     try:
-        return RunSettings.model_validate(content, strict=strict)
+        return model.model_validate(content, strict=strict)
     except ValidationError as error:
-        raise _config_error(error.errors()[0], file, name) from None
+        raise _config_error(error.errors()[0], model, file, name) from None
+
+
+def read_toml(path: str, paths: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """The tables of a TOML file; what stands at `paths` (table, key) is beside the file.
+
+    There may be a path or a list of them. Raises `ConfigError`.
+    """
+    content, folder = _toml(path), pathlib.Path(path).parent
+    for section, key in paths:
+        table = content.get(section)
+        if not isinstance(table, dict):
+            continue
+        given = table.get(key)
+        if isinstance(given, str):
+            table[key] = _beside(folder, given)
+        elif isinstance(given, list):
+            table[key] = [_beside(folder, x) if isinstance(x, str) else x for x in given]
+    return content
 
 
 def _toml(path: str) -> dict[str, Any]:
@@ -93,7 +109,10 @@ def _is_number(value: str) -> bool:
 
 
 def _config_error(
-    details: ErrorDetails, file: str | None, name: Callable[[tuple[str, ...]], str]
+    details: ErrorDetails,
+    model: type[BaseModel],
+    file: str | None,
+    name: Callable[[tuple[str, ...]], str],
 ) -> ConfigError:
     # Within a union pydantic appends the member's type; the two keys are enough.
     keys = tuple(str(key) for key in details["loc"][:2])
@@ -103,19 +122,19 @@ def _config_error(
         return ConfigError(f"`{setting}` is missing.", file=file, hint="Give it.")
     if kind == "extra_forbidden":
         return ConfigError(
-            f"`{setting}` is not known.", file=file, hint=_known(keys[:-1], keys[-1])
+            f"`{setting}` is not known.", file=file, hint=_known(model, keys)
         )
     if kind == "literal_error":
         allowed = details["ctx"]["expected"].replace("'", "")  # type: ignore
         return ConfigError(
             f"`{setting}` is {given!r}.", file=file, hint=f"Choose of {allowed}."
         )
-    hint = f"Give {wanted(keys, is_too_large=kind.startswith('less_than'))}."
+    hint = f"Give {wanted(model, keys, is_too_large=kind.startswith('less_than'))}."
     return ConfigError(f"`{setting}` is {given!r}.", file=file, hint=hint)
 
 
-def _known(section: tuple[str, ...], key: str) -> str:
-    model: type[BaseModel] = RunSettings
+def _known(model: type[BaseModel], path: tuple[str, ...]) -> str:
+    *section, key = path
     for part in section:
         model = typing.cast(type[BaseModel], model.model_fields[part].annotation)
     keys = [field.alias or name for name, field in model.model_fields.items()]

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from jaxtyping import Array, Bool
 
-from carbjax._attribution.exact import Lattice, shapley
+from carbjax._attribution.exact import shapley
 from carbjax._attribution.methods import find_method
 from carbjax._carbon.emissions import Emissions
 from carbjax._games.base import AbstractGame
+from carbjax._games.lattice import Lattice
 from carbjax._games.table import TableGame
 from carbjax._progress import listening
 from tests.reference.shapley import shapley_by_orders

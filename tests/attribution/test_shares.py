@@ -51,6 +51,7 @@ JUDGES = {
     "replay": lambda s, n: shapley_by_subsets(_replay_judge(s), n),
     "streaming": lambda s, n: streaming.streaming_shares(s),
 }
+JUDGED_ELSEWHERE = {"aumann_shapley", "retimed", "sampled"}
 
 
 @pytest.mark.parametrize("provisioning", PROVISIONING)
@@ -67,11 +68,11 @@ def test_shares_are_the_judge_s(name, provisioning):
 
 
 def test_every_method_has_a_judge():
-    assert set(JUDGES) == set(methods())
+    assert set(JUDGES) | JUDGED_ELSEWHERE == set(methods())
 
 
 @pytest.mark.parametrize("idle", IDLE_RULES)
-@pytest.mark.parametrize("name", JUDGES)
+@pytest.mark.parametrize("name", [*JUDGES, *sorted(JUDGED_ELSEWHERE - {"aumann_shapley"})])
 def test_shares_and_unattributed_close(name, idle):
     rng = np.random.default_rng(8)
     for case in CASES[:3]:

@@ -8,6 +8,7 @@ from carbjax._errors import InputError
 from carbjax._estimators.closed_form import RETIMINGS, closed_form
 from carbjax._estimators.closed_form_weights import cell_weights
 from carbjax._estimators.columns import to_columns, total_of
+from carbjax._estimators.estimate import estimate_shapley
 from carbjax._games.many import components_of
 from carbjax._games.replay import ReplayGame
 from carbjax._games.serving import ServingGame
@@ -101,7 +102,7 @@ def test_its_shapley_value_is_that_of_its_values(retiming, provisioning):
     for case in CASES[:2]:
         for player in (None, [0, 1, 0, 2, 3]):
             workload, system = _served(case, provisioning, player)
-            control = closed_form(workload, system, retiming=retiming)
+            control = closed_form(ServingGame(workload, system), retiming=retiming)
             table = control.values(_all_coalitions(workload.num_players))
             scale = np.abs(table).max(axis=0)
             error = np.abs(control.shapley() - _shapley(table))
@@ -112,7 +113,7 @@ def test_its_shapley_value_is_that_of_its_values(retiming, provisioning):
 def test_everybody_and_nobody_are_exact(retiming):
     for case in CASES[:2]:
         workload, system = _served(case)
-        control = closed_form(workload, system, retiming=retiming)
+        control = closed_form(ServingGame(workload, system), retiming=retiming)
         both = np.array([[False], [True]]).repeat(workload.num_players, axis=1)
         exact = to_columns(components_of(ServingGame(workload, system), jnp.asarray(both)))
         np.testing.assert_allclose(control.values(both), exact, rtol=1e-9)
@@ -124,7 +125,9 @@ def test_without_retiming_equal_players_make_the_replay_game():
         requests=[CASES[0].requests[0]] * 5, policy="prefill_first", caps=Caps(8, 10**6)
     )
     workload, system = _served(case)
-    ours = closed_form(workload, system, retiming="none").values(_all_coalitions(5))
+    ours = closed_form(ServingGame(workload, system), retiming="none").values(
+        _all_coalitions(5)
+    )
     np.testing.assert_allclose(ours, _values(ReplayGame(workload, system)), rtol=1e-9)
 
 
@@ -134,7 +137,7 @@ def test_absences_are_exact_where_one_player_is_absent(burst):
     exact = total_of(to_columns(components_of(ServingGame(*burst), jnp.asarray(others))))
 
     def error(retiming):
-        ours = total_of(closed_form(*burst, retiming=retiming).values(others))
+        ours = total_of(closed_form(ServingGame(*burst), retiming=retiming).values(others))
         return np.abs(ours - exact).max()
 
     assert error("absences") < min(1e-4 * exact.min(), 0.1 * error("none"))
@@ -145,7 +148,9 @@ def test_retiming_brings_it_nearer_to_the_reschedule_game(burst):
     coalitions = _all_coalitions(6)
     left = {}
     for retiming in RETIMINGS:
-        rest = exact - total_of(closed_form(*burst, retiming=retiming).values(coalitions))
+        rest = exact - total_of(
+            closed_form(ServingGame(*burst), retiming=retiming).values(coalitions)
+        )
         left[retiming] = np.std(rest - coalitions @ _shapley(rest))
     spread = np.std(exact - coalitions @ _shapley(exact))
     assert left["none"] < 0.5 * spread
@@ -157,9 +162,9 @@ def test_busy_periods_do_not_see_each_other(burst):
     arrival_s = np.concatenate([workload.arrival_s, workload.arrival_s + 1000])
     prompts, answers = workload.num_prefill_tokens, workload.num_decode_tokens
     twice = Workload(arrival_s, np.tile(prompts, 2), np.tile(answers, 2))
-    shares = closed_form(twice, system).shapley()
+    shares = closed_form(ServingGame(twice, system)).shapley()
     np.testing.assert_allclose(shares[:6], shares[6:], rtol=1e-9)
-    control = closed_form(twice, system)
+    control = closed_form(ServingGame(twice, system))
     both = np.zeros((3, 12), bool)
     both[0, 2] = both[1, 9] = both[2, [2, 9]] = True
     first, second, together = total_of(control.values(both))
@@ -169,4 +174,10 @@ def test_busy_periods_do_not_see_each_other(burst):
 
 def test_an_unknown_retiming_is_refused(burst):
     with pytest.raises(InputError, match="crowding"):
-        closed_form(*burst, retiming="crowded")
+        closed_form(ServingGame(*burst), retiming="crowded")
+
+
+@pytest.mark.parametrize("of", [ServingGame, ReplayGame])
+def test_it_is_the_control_of_games_of_serving(of, burst):
+    found = estimate_shapley(of(*burst), budget=20)
+    assert found.control == "closed_form"

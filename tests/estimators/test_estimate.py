@@ -55,7 +55,7 @@ def test_too_small_a_budget_names_the_least(estimator):
     [
         ({"estimator": "od"}, "Did you mean 'odd'"),
         ({"control": "magic"}, "stand_alone"),
-        ({"control": "closed_form"}, "workload"),
+        ({"control": "closed_form"}, "TableGame"),
         ({"accuracy": 0.0}, "accuracy"),
         ({"budget": 1}, "budget"),
     ],

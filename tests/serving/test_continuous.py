@@ -133,7 +133,7 @@ def test_prices_of_tokens_come_by_differentiation():
     )
     emitted = eqx.filter_jit(lambda p, d: serving(p, d).total)
     assert emitted(prefill, decode) == pytest.approx(
-        cj.serve(workload, system).carbon_g, rel=1e-3
+        cj.serve(workload, system).carbon_g, rel=1e-2
     )
     prices = jax.grad(emitted, argnums=(0, 1))(prefill, decode)
     for price in prices:

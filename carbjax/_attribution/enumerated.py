@@ -1,0 +1,105 @@
+"""Sums over all coalitions, streamed in chunks over all devices."""
+
+import collections
+import functools as ft
+import math
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Int
+
+from carbjax._attribution.indices import AbstractIndex
+from carbjax._carbon.emissions import Emissions
+from carbjax._errors import InputError
+from carbjax._games.base import AbstractGame
+from carbjax._games.lattice import Lattice
+from carbjax._games.many import require_finite
+from carbjax._progress import is_heard, report
+
+IndexOf = Callable[[int], AbstractIndex]
+"""The index of games of so many players."""
+
+_CHUNK = 4096  # coalitions that a device evaluates at once
+_MOST_BITS = 30  # more coalitions than 2^30 are refused
+_AXIS = "coalitions"
+
+
+def enumerate_index(game: AbstractGame, index_of: IndexOf) -> Emissions:
+    """The index by component, for players, from all coalitions of the game.
+
+    Each device evaluates its part of each chunk in a loop of its own; only sums travel.
+    With other devices they are added in another order: the results differ by rounding.
+
+    Raises `InputError` beyond 2^30 distinct coalitions.
+    """
+    require_enumerable(game)
+    devices = jax.local_devices()
+    lattice, index = Lattice(game.kinds), index_of(game.num_players)
+    each = min(_CHUNK, -(-lattice.num_coalitions // len(devices)))
+    given, mesh = (game, lattice, index), None
+    if len(devices) > 1:
+        mesh = Mesh(np.array(devices), (_AXIS,))
+        given = eqx.filter_shard(given, NamedSharding(mesh, PartitionSpec()))
+    total, done = None, 0
+    for numbers in lattice.chunks(each * len(devices)):
+        part = _sums(given, jnp.asarray(numbers), mesh)
+        total = part if total is None else total + part
+        done += int(np.count_nonzero(numbers >= 0))
+        if is_heard():
+            jax.block_until_ready(total)
+            report("coalitions", done, lattice.num_coalitions)
+    assert total is not None
+    require_finite(total)
+    return jax.tree.map(lambda x: index.of_players(lattice, np.asarray(x)), total)
+
+
+def num_coalitions(game: AbstractGame) -> int:
+    """Coalitions that differ by more than the exchange of players of one kind."""
+    return math.prod(count + 1 for count in collections.Counter(game.kinds).values())
+
+
+def require_enumerable(game: AbstractGame) -> None:
+    """Raises `InputError` beyond 2^30 distinct coalitions."""
+    if num_coalitions(game) > 2**_MOST_BITS:
+        raise InputError(
+            f"{game.num_players} players of {len(set(game.kinds))} kinds make more than "
+            f"2^{_MOST_BITS} coalitions to enumerate.",
+            hint="Use fewer requests, tenants as players, or `method='streaming'`.",
+        )
+
+
+Given = tuple[AbstractGame, Lattice, AbstractIndex]
+
+
+@eqx.filter_jit
+def _sums(given: Given, numbers: Int[Array, " chunk"], mesh: Mesh | None) -> Emissions:
+    """What the coalitions of these numbers add to the index."""
+    if mesh is None:
+        return _sums_here(given, numbers)
+    arrays, static = eqx.partition(given, eqx.is_array)
+
+    @ft.partial(
+        jax.shard_map,
+        mesh=mesh,
+        in_specs=(PartitionSpec(), PartitionSpec(_AXIS)),
+        out_specs=PartitionSpec(),
+        check_vma=False,  # the engine's loops start from constants
+    )
+    def of_device(arrays, numbers):
+        found = _sums_here(eqx.combine(arrays, static), numbers)
+        return jax.lax.psum(found, _AXIS)
+
+    return of_device(arrays, numbers)
+
+
+def _sums_here(given: Given, numbers: Int[Array, " chunk"]) -> Emissions:
+    game, lattice, index = given
+    inside = numbers >= 0
+    counts = lattice.counts(jnp.where(inside, numbers, 0))
+    weights = jnp.where(inside[:, None], index.weights(lattice, counts), 0.0)
+    values = jax.vmap(game.components)(jnp.asarray(lattice.coalitions(counts)))
+    return jax.tree.map(lambda v: weights.T @ v, values)

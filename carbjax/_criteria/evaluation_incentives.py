@@ -1,0 +1,103 @@
+"""Reduction rewards and padding as parts of an evaluation."""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from carbjax._criteria.evaluation_bench import Bench
+from carbjax._criteria.evaluation_methods import Judged
+from carbjax._criteria.evaluation_rows import Row, refused
+from carbjax._criteria.evaluation_store import Part
+from carbjax._criteria.incentives import RewardReport, reduction_reward
+from carbjax._criteria.monotonicity import TOLERANCE, paddings, random_workloads
+
+_CRITERION = "incentives"
+_QUANTITIES = {"prompt": "R_prompt", "decode": "R_decode"}
+# Values of v in one task: where an attribution takes thousands of them, fewer requests
+# are cut.
+_MOST_EVALUATIONS = 30_000
+_PADDED_WORKLOADS, _PADDED_REQUESTS = 4, 4
+_PADDING = (1, 64)  # tokens
+
+
+def judge_incentives(
+    bench: Bench, method: Judged, index: int, num_evaluations: int | None
+) -> Part:
+    """What halving the prompt or the answer of each request saves its player."""
+    workload = bench.cuts[index].workload
+    asked = _asked(workload.num_requests, num_evaluations, (bench.settings.seed, index))
+    bench.case(index)  # what is wrong with the workload is not the method's fault
+    try:
+        found = reduction_reward(
+            workload, bench.system, method.given, requests=asked, key=bench.key
+        )
+    except Exception as error:
+        return Part(rows=(refused(_CRITERION, method.name, _said(error), index),))
+    reason = None
+    if len(asked) < workload.num_requests:
+        reason = (
+            f"{len(asked)} of {workload.num_requests} requests: an attribution takes "
+            f"{num_evaluations} values of v"
+        )
+    tokens = {
+        "prompt": workload.num_prefill_tokens[asked],
+        "decode": workload.num_decode_tokens[asked],
+    }
+    rows, rewards = [], []
+    for part, quantity in _QUANTITIES.items():
+        values = _rewards(found, part)
+        known = np.isfinite(values)
+        median = float(np.median(values[known])) if known.any() else None
+        row = Row(_CRITERION, method.name, quantity, median, workload=index)
+        rows.append(row._replace(num_values=int(known.sum()), reason=reason))
+        rewards += [
+            {"method": method.name, "part": part, "tokens": int(t), "reward": float(r)}
+            for t, r in zip(tokens[part][known], values[known], strict=True)
+        ]
+    return Part(rows=tuple(rows), rewards=tuple(rewards), flags=found.flags)
+
+
+def judge_padding(bench: Bench, method: Judged) -> Part:
+    """How often a request pays less once tokens are added to it, and how much less."""
+    falls: list[float] = []
+    refusals: dict[str, None] = {}
+    try:
+        for workload in random_workloads(bench.key, _PADDED_WORKLOADS, _PADDED_REQUESTS):
+            cases = paddings(workload, bench.system, method.given, _PADDING, refusals)
+            falls += [case.fall for case in cases if np.isfinite(case.fall)]
+    except Exception as error:
+        return Part(rows=(refused(_CRITERION, method.name, _said(error)),))
+    if not falls:
+        reason = next(iter(refusals), "no request pays anything")
+        row = Row(_CRITERION, method.name, "padding_rewarded", None, reason=reason)
+        return Part(rows=(row._replace(status="not_applicable"),))
+    numbers = {
+        "padding_rewarded": float(np.mean(np.array(falls) > TOLERANCE)),
+        "padding_fall": max(*falls, 0.0),
+    }
+    return Part(
+        rows=tuple(
+            Row(_CRITERION, method.name, name, value, num_values=len(falls))
+            for name, value in numbers.items()
+        ),
+        flags=tuple(refusals),
+    )
+
+
+def _asked(
+    num_requests: int, num_evaluations: int | None, seed: tuple[int, int]
+) -> Int[np.ndarray, " asked"]:
+    """The requests to cut: all, or some at random where each costs much."""
+    attributions = _MOST_EVALUATIONS // max(num_evaluations or 0, 1)
+    number = min(max((attributions - 1) // 2, 1), num_requests)
+    chosen = np.random.default_rng(seed).permutation(num_requests)[:number]
+    return np.sort(chosen)
+
+
+def _rewards(found: RewardReport, part: str) -> Float[np.ndarray, " asked"]:
+    values = getattr(found, part)
+    return np.asarray(values, float)
+
+
+def _said(error: Exception) -> str:
+    first = str(error).strip().splitlines()
+    return f"raises {type(error).__name__}" + (f": {first[0]}" if first else "")

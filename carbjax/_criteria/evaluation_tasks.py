@@ -1,0 +1,110 @@
+"""The tasks of an evaluation: one method on one criterion, by workload where it matters."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from carbjax._attribution.attribution import Attribution
+from carbjax._criteria.evaluation_axioms import judge_axioms
+from carbjax._criteria.evaluation_bench import Bench
+from carbjax._criteria.evaluation_incentives import judge_incentives, judge_padding
+from carbjax._criteria.evaluation_methods import Judged
+from carbjax._criteria.evaluation_rows import Row, refused
+from carbjax._criteria.evaluation_samples import judge_samples
+from carbjax._criteria.evaluation_scaling import judge_axis
+from carbjax._criteria.evaluation_store import Part
+from carbjax._criteria.fairness import shapley_distance
+from carbjax._criteria.guard import Refusal
+from carbjax._criteria.scaling_workloads import AXES
+
+GUARD = "guard"
+_DISTANCES = {
+    "relative": "",
+    "absolute_g": "gCO2e",
+    "max_g": "gCO2e",
+    "max_relative": "",
+    "kendall_tau": "",
+    "top_overlap": "",
+    "noise": "",
+}
+
+
+class Task(NamedTuple):
+    """`piece`: the workload's index, an axis or another piece of the criterion."""
+
+    criterion: str
+    method: str
+    piece: int | str | None = None
+
+    def __str__(self) -> str:
+        last = () if self.piece is None else (str(self.piece),)
+        return "-".join((self.criterion, self.method, *last))
+
+
+def tasks_of(criteria: Sequence[str], methods: Sequence[str], count: int) -> list[Task]:
+    """All tasks but those of the guard, by criterion, then method, then piece."""
+    pieces: Mapping[str, tuple[int | str | None, ...]] = {
+        "fairness": tuple(range(count)),
+        "axioms": (None,),
+        "scalability": AXES,
+        "sample_efficiency": tuple(range(count)),
+        "incentives": (*range(count), "padding"),
+    }
+    return [
+        Task(criterion, method, piece)
+        for criterion in criteria
+        for method in methods
+        for piece in pieces[criterion]
+    ]
+
+
+def run_task(task: Task, bench: Bench, num_evaluations: int | None) -> Part:
+    """What the task finds; `num_evaluations` is what an attribution takes, if known."""
+    method = bench.methods[task.method]
+    if task.criterion == GUARD:
+        return guard(bench, method)
+    if task.criterion == "axioms":
+        return judge_axioms(bench, method)
+    if isinstance(task.piece, int):
+        judge = _BY_WORKLOAD[task.criterion]
+        return judge(bench, method, task.piece, num_evaluations)
+    if task.criterion == "scalability":
+        return judge_axis(bench, method, str(task.piece))
+    return judge_padding(bench, method)
+
+
+def guard(bench: Bench, method: Judged) -> Part:
+    """Whether the method answers well and twice the same, on a workload that it takes.
+
+    A method may refuse some workloads; one that refuses all cannot be judged.
+    """
+    found, index = None, 0
+    for index in range(len(bench.cuts)):
+        found = bench.charge(method, index, twice=True)
+        if not (isinstance(found, Refusal) and found.sin == "raises"):
+            break
+    if isinstance(found, Refusal):
+        return Part(rows=(refused(GUARD, method.name, found.reason),))
+    counted, number = bench.count(method, index)
+    known = None if isinstance(counted, Refusal) else number
+    flags = found.flags if isinstance(found, Attribution) else ()
+    return Part(num_evaluations=known, flags=tuple(flags))
+
+
+def _judge_fairness(bench: Bench, method: Judged, index: int, _: int | None) -> Part:
+    found = bench.charge(method, index)
+    if isinstance(found, Refusal):
+        return Part(rows=(refused("fairness", method.name, found.reason, index),))
+    distance = shapley_distance(found, bench.case(index).truth)
+    rows = [
+        Row("fairness", method.name, name, getattr(distance, name), unit, workload=index)
+        for name, unit in _DISTANCES.items()
+    ]
+    return Part(rows=tuple(rows))
+
+
+_ByWorkload = Callable[[Bench, Judged, int, int | None], Part]
+_BY_WORKLOAD: Mapping[str, _ByWorkload] = {
+    "fairness": _judge_fairness,
+    "sample_efficiency": judge_samples,
+    "incentives": judge_incentives,
+}

@@ -1,0 +1,121 @@
+"""The figure of `sample_efficiency.py`: error against budget."""
+
+import pathlib
+
+import matplotlib
+import numpy as np
+import pyarrow as pa
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+_PERCENT = 100.0
+# Okabe and Ito's palette. Ours are whole lines, those of others dashed.
+_COLOURS = {
+    "odd": "#D55E00",
+    "adjusted": "#E69F00",
+    "leverage_shap": "#0072B2",
+    "kernel_shap": "#56B4E9",
+    "stratified": "#009E73",
+    "antithetic": "#CC79A7",
+    "sobol": "#999999",
+    "permutation": "#000000",
+    "OddSHAP": "#D55E00",
+    "RegressionMSR, trees": "#E69F00",
+    "LeverageSHAP": "#0072B2",
+    "KernelSHAP": "#56B4E9",
+    "RegressionMSR, linear": "#009E73",
+    "ProxySHAP, trees": "#CC79A7",
+    "PolySHAP-3": "#999999",
+}
+
+
+def write(rows: pa.Table, csv: pathlib.Path) -> list[pathlib.Path]:
+    """The images written beside the CSV."""
+    figure = draw(rows)
+    images = [csv.with_suffix(suffix) for suffix in (".png", ".svg")]
+    # A figure of the same numbers is the same file.
+    with matplotlib.rc_context({"svg.hashsalt": "sample_efficiency"}):
+        figure.savefig(images[0], dpi=150)
+        figure.savefig(images[1], metadata={"Date": None})
+    return images
+
+
+def draw(rows: pa.Table) -> Figure:
+    """For each number of players, the median over games of each estimator's error."""
+    sizes = sorted({int(name.split("/")[0]) for name in rows["game"].to_pylist()})
+    figure = Figure(figsize=(5.0 * len(sizes) + 1.5, 4.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(sizes), sharey=True, squeeze=False)[0]
+    for axes, size in zip(panels, sizes, strict=True):
+        of_size = [r for r in rows.to_pylist() if r["game"].startswith(f"{size}/")]
+        _draw_size(axes, of_size)
+        games = len({row["game"] for row in of_size})
+        axes.set_title(f"{size} players, {games} games", fontsize="medium", loc="left")
+        axes.set_xlabel("evaluations of v")
+    panels[0].set_ylabel("error of the worst player (% of the mean share)")
+    handles, labels = panels[-1].get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, loc="outside right center", fontsize=8)
+    return figure
+
+
+def _draw_size(axes, rows: list[dict]) -> None:
+    games = sorted({row["game"] for row in rows})
+    labels = dict.fromkeys((r["library"], r["estimator"], r["control"]) for r in rows)
+    for library, estimator, control in labels:
+        own = [
+            r
+            for r in rows
+            if (r["library"], r["estimator"], r["control"]) == (library, estimator, control)
+        ]
+        if estimator == "streaming":
+            level = _PERCENT * np.median([row["p90"] for row in own])
+            axes.axhline(level, color="#999999", linewidth=1, label="streaming, no v")
+            continue
+        budgets, errors = _median(own, games)
+        axes.plot(
+            budgets,
+            _PERCENT * errors,
+            label=_name(library, estimator, control),
+            color=_COLOURS.get(estimator, "#000000"),
+            linestyle=_style(library, control),
+            linewidth=2.4 if (estimator, control) == ("odd", "closed_form") else 1.2,
+        )
+    axes.set(xscale="log", yscale="log", ylim=(0.5, 100))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_major_formatter("{x:g}")
+    for accuracy in (1, 5):
+        axes.axhline(accuracy, color="#000000", alpha=0.25, linewidth=0.8)
+    axes.grid(alpha=0.2)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _median(rows: list[dict], games: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Over games, of the quantile 0.9 over seeds; a curve that has ended counts as 0."""
+    curves = {name: {} for name in games}
+    for row in rows:
+        curves[row["game"]][row["budget"]] = row["p90"]
+    budgets = sorted({row["budget"] for row in rows})
+    errors = np.array(
+        [
+            [
+                of.get(budget, 0.0 if budget > max(of, default=np.inf) else np.inf)
+                for budget in budgets
+            ]
+            for of in curves.values()
+        ]
+    )
+    middle = np.median(errors, axis=0)
+    shown = np.isfinite(middle) & (middle > 0)
+    return np.array(budgets)[shown], middle[shown]
+
+
+def _name(library: str, estimator: str, control: str) -> str:
+    if library != "carbjax":
+        return f"{estimator} ({library})"
+    return f"{estimator}, {'no control' if control == 'none' else 'closed form'}"
+
+
+def _style(library: str, control: str) -> str:
+    if library != "carbjax":
+        return "dashed"
+    return "dotted" if control == "none" else "solid"
