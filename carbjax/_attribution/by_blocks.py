@@ -18,7 +18,7 @@ from carbjax._games.blocks import MOST_PROBED, blocks_of
 from carbjax._games.many import require_finite
 from carbjax._games.serving import ServingGame
 
-_WORTH_SPLITTING = 2**12  # coalitions; fewer are quicker to run than to take apart
+_WORTH_SPLITTING = 2**16  # coalitions; fewer are quicker to run than to take apart
 
 
 def index_of_game(game: AbstractGame, index_of: IndexOf) -> Emissions:

@@ -86,7 +86,7 @@ def evaluate(
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
     fresh: bool = False,
-    limit_s: float | None = 120.0,
+    limit_s: float | None = 300.0,
     sources: Mapping[str, str] | None = None,
     configuration: Mapping[str, Any] | None = None,
 ) -> Evaluation:

@@ -10,7 +10,7 @@ from carbjax._report.scales import log_scale
 from carbjax._report.strips import Strip, all_values, axis_of, strip_of
 from carbjax._report.wording import with_interval
 
-_FLOOR = 1e-5  # nearer than this is drawn at the left end
+_FLOOR = 1e-4  # nearer than this is drawn at the left end
 _KNOWN = {
     "relative": ("Distance", "part of the bill, L1"),
     "absolute_g": ("Distance, g", "L1"),

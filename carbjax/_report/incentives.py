@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from carbjax._report.cells import Column, Table, numbers_table
 from carbjax._report.panels import Axes, Panel, Series
-from carbjax._report.record import CurvePoint, Evaluation, ordered
+from carbjax._report.record import CurvePoint, Evaluation
 from carbjax._report.scales import linear_scale, log_scale
 from carbjax._report.wording import percent
 
@@ -44,12 +44,13 @@ def reward_panels(evaluation: Evaluation) -> list[Panel]:
         "part of the bill saved",
         y_percent=True,
     )
-    return [_panel(axes, name, points) for name in ordered(p.method for p in points)]
+    names = evaluation.among(p.method for p in points)
+    return [_panel(axes, name, points) for name in names]
 
 
 def _panel(axes: Axes, method: str, points: Sequence[CurvePoint]) -> Panel:
     series = []
-    for part in ordered(p.part for p in points if p.method == method):
+    for part in sorted({p.part for p in points if p.method == method}, reverse=True):
         own = [p for p in points if (p.method, p.part) == (method, part)]
         own.sort(key=lambda p: p.tokens)
         series.append(

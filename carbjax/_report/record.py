@@ -103,6 +103,11 @@ class MethodAbout(_Stored):
     source: str = ""
     docstring: str | None = None
 
+    @property
+    def file(self) -> str:
+        """`source` without its folders: the page goes to others, who have none of them."""
+        return self.source.replace("\\", "/").rsplit("/", 1)[-1]
+
 
 class WorkloadAbout(_Stored):
     index: int
@@ -150,6 +155,11 @@ class Evaluation:
         beyond = {n.method for n in self.numbers if n.criterion != "sample_efficiency"}
         names = tuple(name for name in self.methods if name in named | beyond)
         return names or self.methods
+
+    def among(self, names: Iterable[str]) -> list[str]:
+        """Each name once, in the order of the methods; unknown ones last."""
+        order = {method: i for i, method in enumerate(self.methods)}
+        return sorted(ordered(names), key=lambda name: order.get(name, len(order)))
 
     def of(self, criterion: str) -> list[Number]:
         """The numbers of one criterion."""

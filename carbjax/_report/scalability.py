@@ -55,7 +55,7 @@ def cost_panels(evaluation: Evaluation) -> list[Panel]:
     growth = growth_of(evaluation)
     return [
         _panel(axes, name, points, smallest, growth.get(name))
-        for name in ordered(p.method for p in points)
+        for name in evaluation.among(p.method for p in points)
     ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from carbjax._report.wording import percent, plain
 
-_MOST_TICKS = 6
+_MOST_STEPS = 4  # between labels: six do not fit on a phone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,7 @@ def log_scale(values: Iterable[float], floor: float = 0.0) -> Scale | None:
         return None
     low = math.floor(math.log10(max(min(positive), floor)))
     high = max(math.ceil(math.log10(max(*positive, floor))), low + 1)
-    step = -(-(high - low) // _MOST_TICKS)
+    step = -(-(high - low) // _MOST_STEPS)
     ticks = tuple(10.0**power for power in range(low, high + 1, step))
     return Scale(10.0**low, 10.0**high, True, ticks)
 

@@ -70,12 +70,11 @@ def value_of(number: Number) -> str:
 
 def interval_of(number: Number) -> str:
     """Its interval as "a to b"; nothing where none is known, or it is a point."""
-    if not number.has_interval or number.lower == number.upper:
+    if not number.has_interval:
         return ""
-    ends = (said(end, number.quantity, "") for end in (number.lower, number.upper))
-    if number.unit in _COUNTED:
-        ends = (count(end) for end in (number.lower, number.upper))
-    return " to ".join(ends)
+    unit = number.unit if number.unit in _COUNTED else ""
+    low, high = (said(end, number.quantity, unit) for end in (number.lower, number.upper))
+    return f"{low} to {high}" if low != high else ""
 
 
 def with_interval(number: Number) -> str:

@@ -44,7 +44,7 @@ class EvaluationSection(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
         default=0, description="Of cuts, random workloads, samples and bootstraps."
     )
-    limit_s: Positive = Field(default=120.0, description="Seconds that one task may take.")
+    limit_s: Positive = Field(default=300.0, description="Seconds that one task may take.")
 
 
 class WorkloadsSection(Section):

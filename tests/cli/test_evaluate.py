@@ -15,6 +15,7 @@ methods = ["tokens", "halves", "broken"]
 method_files = ["mine.py"]
 criteria = ["fairness"]
 eps = [0.05]
+limit_s = 3600.0
 [workloads]
 trace = "sample"
 count = 2
@@ -79,7 +80,7 @@ def test_an_evaluation_is_written_and_taken_up_again(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "old, new, said",
     [
-        ("[workloads]", "[workloads", "evaluation.toml, row 7"),
+        ("[workloads]", "[workloads", "evaluation.toml, row 8"),
         ('"fairness"', '"fair"', "`evaluation.criteria` is 'fair'. Choose of fairness"),
         ("[0.05]", "[-0.05]", "`evaluation.eps` is -0.05. Give a list, each a finite"),
         ("requests = 4", "requests = 40", "`workloads.requests` is 40."),

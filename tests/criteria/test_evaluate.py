@@ -44,7 +44,7 @@ def cuts():
 
 def judge(given=GIVEN, **changed) -> Evaluation:
     settings = {"criteria": CRITERIA, "workloads": cuts(), "system": tiny_system()}
-    return evaluate(given, **{**settings, **changed})
+    return evaluate(given, **{**settings, "limit_s": None, **changed})
 
 
 @pytest.fixture(scope="module")

@@ -146,6 +146,25 @@ def test_files_left_out_are_said(tmp_path):
         assert f"the folder has no {name}" in text
 
 
+def test_a_method_refused_on_one_workload_keeps_its_numbers(tmp_path):
+    refusal = {"workload": 3, "status": "refused", "reason": "too odd"}
+    numbers = made_up.rows() + [made_up.row("fairness", "tokens", "", None, **refusal)]
+    text = render(read_evaluation(made_up.write(tmp_path, numbers)))
+    assert 'aria-label="tokens: median distance 41%' in text and "too odd" in text
+
+
+def test_estimators_are_no_methods_of_the_summary(tmp_path):
+    extra = made_up.row("sample_efficiency", "sampled (pairs)", "N_eps", 9.0, group="5%")
+    text = render(read_evaluation(made_up.write(tmp_path, [*made_up.rows(), extra])))
+    summary = text.split('id="summary-table"')[1].split("</table>")[0]
+    assert "(pairs)" not in summary and "sampled (pairs)" in text
+
+
+def test_folders_of_who_evaluated_stay_at_home(tmp_path):
+    text = page_of(tmp_path, methods=[{"name": "mine", "source": "/home/ann/mine.py"}])
+    assert "mine.py" in text and "/home/ann" not in text
+
+
 def test_the_same_results_make_the_same_page(folder, page):
     assert render(read_evaluation(folder)) == page
 
