@@ -21,6 +21,8 @@ from ._attribution import (
 from ._carbon import Intensity as Intensity, read_intensity as read_intensity
 from ._criteria import (
     AxiomReport as AxiomReport,
+    Cut as Cut,
+    Evaluation as Evaluation,
     Externality as Externality,
     IncentiveCurve as IncentiveCurve,
     MonotonicityReport as MonotonicityReport,
@@ -35,6 +37,8 @@ from ._criteria import (
     bootstrap as bootstrap,
     check_axioms as check_axioms,
     check_monotonicity as check_monotonicity,
+    cut_workloads as cut_workloads,
+    evaluate as evaluate,
     externality as externality,
     incentive_curve as incentive_curve,
     method_efficiency as method_efficiency,

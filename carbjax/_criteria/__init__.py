@@ -7,6 +7,8 @@ from carbjax._criteria.axioms import (
     check_axioms as check_axioms,
 )
 from carbjax._criteria.bootstrap import Interval as Interval, bootstrap as bootstrap
+from carbjax._criteria.cuts import Cut as Cut, cut_workloads as cut_workloads
+from carbjax._criteria.evaluation import Evaluation as Evaluation, evaluate as evaluate
 from carbjax._criteria.externality import (
     Externality as Externality,
     externality as externality,
