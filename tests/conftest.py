@@ -3,8 +3,11 @@
 import os
 import pathlib
 
-import jax
-import pytest
+# Tests compile far more than they run: quick code is not worth the wait for it.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
