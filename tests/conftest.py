@@ -23,3 +23,10 @@ def shared_data() -> pathlib.Path:
     if not folder.is_dir():
         pytest.skip(f"no shared data at {folder}; set CARBJAX_DATA to run this test")
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _programs_of_a_file():
+    """Compiled programs end with their file: a process can map only so many of them."""
+    yield
+    jax.clear_caches()

@@ -16,10 +16,10 @@ ONE_GPU = SETTINGS._replace(accelerators=["h200-sxm"], metered=["h200-sxm"])
 def test_a_curve_is_one_layer_of_what_the_system_says():
     rows = figure1.table(list(figure1.curves(ONE_GPU)))
     system = cj.System.load("h200-sxm", SETTINGS.model)
-    costs = system.operator_costs(figure1.prompt_of(np.array([64.0])))
+    costs = system.operator_costs(figure1.prompt_of(np.array([1.0])))
     latency, power = (float(x[0]) for x in costs["qkv_projection"])
     assert power < 0.9 * system.accelerator.max_power  # so that the limit is no matter
-    row = figure1.where(rows, operator="qkv_projection", num_tokens=64.0).to_pylist()[0]
+    row = figure1.where(rows, operator="qkv_projection", num_tokens=1.0).to_pylist()[0]
     layers = system.model.num_layers
     assert row["latency_s"] == pytest.approx(latency / layers, rel=1e-5)
     assert row["energy_j"] == pytest.approx(latency * power / layers, rel=1e-2)
