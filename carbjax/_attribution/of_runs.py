@@ -31,7 +31,7 @@ def streaming(
     participant.
 
     Source: Aumann and Shapley (1974). Cost: O(I + R), whatever C and t. Keeps efficiency
-    (up to a quadrature that closes to 1e-9), null player, linearity, and symmetry within
+    (to rounding), null player, linearity, and symmetry within
     a batch: equal requests that are not served together may differ.
     """
     return _charge("streaming", *require_run("streaming", workload, system))
