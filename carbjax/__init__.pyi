@@ -81,7 +81,14 @@ from ._games import (
     independent_blocks as independent_blocks,
 )
 from ._hardware import Accelerator as Accelerator, ModelShape as ModelShape
-from ._ledger import ledger_table as ledger_table, write_ledger as write_ledger
+from ._ledger import (
+    ClosureError as ClosureError,
+    FleetLedger as FleetLedger,
+    find_backends as find_backends,
+    ledger_table as ledger_table,
+    make_ledger as make_ledger,
+    write_ledger as write_ledger,
+)
 from ._plots import share_figure as share_figure
 from ._profiles import Profile as Profile, read_profile as read_profile
 from ._runtime import enable_compilation_cache as enable_compilation_cache

@@ -4,7 +4,6 @@ Aumann and Shapley's prices: `integral_0^1 grad c(tau z) dtau`, so that the toke
 and the price of running the iteration at all, c(0+), add up to c(z).
 """
 
-import functools as ft
 from collections.abc import Callable
 
 import equinox as eqx
@@ -25,8 +24,6 @@ _VANISHING = 1e-20  # of the batch: where a kernel in use costs its launch alone
 Weigh = Callable[[Cost], Float[Array, "*batch"]]
 """Latency (s) and energy (J) to the quantity that is priced: linear in both."""
 
-Along = Float[Array, "pieces *batch"]
-
 
 class Prices(eqx.Module):
     """Average prices of a batch; `fixed + sum(prices * features)` is its cost."""
@@ -41,6 +38,7 @@ def average_prices(
     features: BatchFeatures,
     *,
     factors: Float[np.ndarray, " pieces"] | None = None,
+    num_pieces: int = _NUM_PIECES,
 ) -> Prices:
     """Aumann-Shapley prices of the batch, and the fixed part c(0+), elementwise.
 
@@ -49,37 +47,48 @@ def average_prices(
     that only says how fine the parts are told apart (docs/streaming.md). Each piece's
     part is multiplied by its one of `factors`.
     """
-    ends = _Ray.of(cost, features)
-    of_latency, of_energy = _rates(cost, weigh, ends)
-    priced = of_latency, of_energy
-    if factors is not None:
-        along = _spread(factors, features.num_tokens)
-        priced = of_latency * along, of_energy * along
-    tokens = _share(priced, ends.tokens, features.num_tokens)
-    sequences = _share(priced, ends.sequences, features.num_sequences)
-    in_kernels, *kernels = _kernel_prices(cost, priced, ends.attention, features)
-    start = jax.tree.map(lambda x: x[0], ends.total)
-    return Prices(
-        fixed=weigh(cost.limit(*start)),
-        features=BatchFeatures(tokens + in_kernels, sequences, *kernels),
-    )
+    ends = _ends(num_pieces)
+    scale = np.ones(num_pieces) if factors is None else factors
+    like = features.num_tokens.dtype
+    pieces = [jnp.asarray(x, like) for x in (ends[:-1], ends[1:], scale)]
+    start = _Parts.at(pieces[0][0], cost, features)
+    fixed = weigh(cost.limit(*start.total))
+    none = jnp.zeros_like(fixed)
+
+    # A loop, because XLA would repeat the parts in all that is made of them.
+    def add_piece(
+        carry: tuple[_Parts, _Grown], piece
+    ) -> tuple[tuple[_Parts, _Grown], None]:
+        low, high, factor = piece
+        before, grown = carry
+        after = _Parts.at(high, cost, features)
+        more = _piece(cost, weigh, features, (low, high), before, after)
+        grown = jax.tree.map(lambda old, new: old + factor * new, grown, more)
+        return (after, grown), None
+
+    first = start, _Grown(none, none, (none,) * len(_kernel_features(features)))
+    (_, grown), _ = jax.lax.scan(add_piece, first, tuple(pieces))
+    in_kernels, *kernels = grown.kernels
+    tokens = _ratio_or(grown.tokens, features.num_tokens, 0.0)
+    sequences = _ratio_or(grown.sequences, features.num_sequences, 0.0)
+    return Prices(fixed, BatchFeatures(tokens + in_kernels, sequences, *kernels))
 
 
-class _Ray(eqx.Module):
-    """Latency and energy of each part at the ends of the pieces."""
+class _Parts(eqx.Module):
+    """Latency and energy of each part at a point of the ray."""
 
     tokens: Cost
     sequences: Cost
     attention: Cost
 
     @staticmethod
-    def of(cost: AbstractIterationCost, features: BatchFeatures) -> "_Ray":
-        ends = _spread(_ends(), features.num_tokens)
-        kernels = (ends * x[None] for x in _kernel_features(features))
-        return _Ray(
-            cost.token_part(ends * features.num_tokens[None]),
-            cost.sequence_part(ends * features.num_sequences[None]),
-            cost.attention_part(*kernels),
+    def at(
+        share: Float[Array, ""], cost: AbstractIterationCost, features: BatchFeatures
+    ) -> "_Parts":
+        return _Parts(
+            cost.token_part(share * features.num_tokens),
+            cost.sequence_part(share * features.num_sequences),
+            cost.attention_part(*(share * x for x in _kernel_features(features))),
         )
 
     @property
@@ -88,57 +97,59 @@ class _Ray(eqx.Module):
         return t0 + t1 + t2, e0 + e1 + e2
 
 
-def _rates(cost: AbstractIterationCost, weigh: Weigh, ends: _Ray) -> tuple[Along, Along]:
-    """What a second and a joule of the parts cost in each piece.
+class _Grown(eqx.Module):
+    """What the cost has grown by along the ray, by cause."""
+
+    tokens: Float[Array, "*batch"]  # all of them
+    sequences: Float[Array, "*batch"]
+    kernels: tuple[Float[Array, "*batch"], ...]  # for a unit of each feature in attention
+
+
+def _piece(
+    cost: AbstractIterationCost,
+    weigh: Weigh,
+    features: BatchFeatures,
+    piece: tuple[Float[Array, ""], Float[Array, ""]],
+    before: _Parts,
+    after: _Parts,
+) -> _Grown:
+    """What the cost grows by over a piece of the ray."""
+    of_latency, of_energy = _rates(cost, weigh, before.total, after.total)
+
+    def growth(low: Cost, high: Cost) -> Float[Array, "*batch"]:
+        return of_latency * (high[0] - low[0]) + of_energy * (high[1] - low[1])
+
+    low, high = piece
+    point = _kernel_features(features)
+    # Attention grows by what it does; its gradient half-way says by which features.
+    _, pull = jax.vjp(cost.attention_part, *((low + high) / 2 * x for x in point))
+    gradient = [(high - low) * g for g in pull((of_latency, of_energy))]
+    guess = sum((x * g for x, g in zip(point, gradient, strict=True)), jnp.zeros(()))
+    more = _ratio_or(growth(before.attention, after.attention), guess, 1.0)
+    return _Grown(
+        tokens=growth(before.tokens, after.tokens),
+        sequences=growth(before.sequences, after.sequences),
+        kernels=tuple(more * g for g in gradient),
+    )
+
+
+def _rates(
+    cost: AbstractIterationCost, weigh: Weigh, before: Cost, after: Cost
+) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
+    """What a second and a joule of the parts cost over a piece.
 
     The slopes of `limit` half-way, times how much more the cost really grows.
     """
-    latency, energy = ends.total
 
-    def priced(t: Along, e: Along) -> Along:
+    def priced(t: Float[Array, "*batch"], e: Float[Array, "*batch"]):
         return weigh(cost.limit(t, e))
 
-    middle = (latency[1:] + latency[:-1]) / 2, (energy[1:] + energy[:-1]) / 2
+    middle = [(low + high) / 2 for low, high in zip(before, after, strict=True)]
     value, pull = jax.vjp(priced, *middle)
     of_latency, of_energy = pull(jnp.ones_like(value))
-    guess = of_latency * _growth(latency) + of_energy * _growth(energy)
-    more = _ratio(_growth(priced(latency, energy)), guess)
+    guess = of_latency * (after[0] - before[0]) + of_energy * (after[1] - before[1])
+    more = _ratio_or(priced(*after) - priced(*before), guess, 1.0)
     return more * of_latency, more * of_energy
-
-
-def _share(
-    priced: tuple[Along, Along], part: Cost, amount: Float[Array, "*batch"]
-) -> Float[Array, "*batch"]:
-    """Average price of a feature on which alone a part depends."""
-    used = amount > 0
-    grown = sum(jnp.sum(p * _growth(x), axis=0) for p, x in zip(priced, part, strict=True))
-    return jnp.where(used, grown / jnp.where(used, amount, 1.0), 0.0)
-
-
-def _kernel_prices(
-    cost: AbstractIterationCost,
-    priced: tuple[Along, Along],
-    attention: Cost,
-    features: BatchFeatures,
-) -> tuple[Float[Array, "*batch"], ...]:
-    """Average prices of the features in attention.
-
-    In each piece attention's part grows by what it does; its gradient half-way says by
-    which features.
-    """
-    point = _kernel_features(features)
-    ends = _spread(_ends(), features.num_tokens)
-    width, middle = _growth(ends), (ends[1:] + ends[:-1]) / 2
-    _, pull = jax.vjp(cost.attention_part, *(middle * x[None] for x in point))
-    # As products of matrices, since XLA would repeat the gradient in each of several sums.
-    gradient = jnp.stack([width * g for g in pull(priced)])
-    guess = _contract("f...,fp...->p...", jnp.stack(point), gradient)
-    of_latency, of_energy = (p * _growth(x) for p, x in zip(priced, attention, strict=True))
-    more = _ratio(of_latency + of_energy, guess)
-    return tuple(_contract("p...,fp...->f...", more, gradient))
-
-
-_contract = ft.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
 
 
 def _kernel_features(f: BatchFeatures) -> tuple[Float[Array, "*batch"], ...]:
@@ -152,19 +163,17 @@ def _kernel_features(f: BatchFeatures) -> tuple[Float[Array, "*batch"], ...]:
     )
 
 
-def _growth(values: Float[Array, "ends *batch"]) -> Along:
-    return values[1:] - values[:-1]
+def _ratio_or(
+    amount: Float[Array, "*batch"], whole: Float[Array, "*batch"], otherwise: float
+) -> Float[Array, "*batch"]:
+    """amount / whole, and `otherwise` where the whole is 0."""
+    some = whole != 0
+    return jnp.where(some, amount / jnp.where(some, whole, 1.0), otherwise)
 
 
-def _ratio(real: Along, guess: Along) -> Along:
-    """real / guess, and 1 where nothing was to be shared."""
-    some = guess != 0
-    return jnp.where(some, real / jnp.where(some, guess, 1.0), 1.0)
-
-
-def _ends() -> np.ndarray:
+def _ends(num_pieces: int) -> np.ndarray:
     """Ends of the pieces: almost 0 first, where kernels are in use but do nothing; 1."""
-    steps = np.linspace(0.0, 1.0, _NUM_PIECES + 1)
+    steps = np.linspace(0.0, 1.0, num_pieces + 1)
     ends = np.expm1(_RAY_GRADING * steps) / np.expm1(_RAY_GRADING)
     ends[0] = _VANISHING
     return ends
@@ -172,9 +181,5 @@ def _ends() -> np.ndarray:
 
 def middles() -> Float[np.ndarray, " pieces"]:
     """How far along the ray, 0 to 1, the middle of each piece lies."""
-    ends = _ends()
+    ends = _ends(_NUM_PIECES)
     return (ends[1:] + ends[:-1]) / 2
-
-
-def _spread(ends: np.ndarray, like: Float[Array, "*batch"]) -> Float[Array, "ends *batch"]:
-    return jnp.asarray(ends.reshape(-1, *(1 for _ in like.shape)), like.dtype)

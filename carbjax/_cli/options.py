@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import functools as ft
 import typing
 from collections.abc import Callable
 from typing import Any, Literal
@@ -8,7 +9,7 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from carbjax._settings.checking import checked
+from carbjax._settings.checking import Settings, checked
 from carbjax._settings.sections import RunSettings
 
 Command = Callable[..., Any]
@@ -36,12 +37,12 @@ def runtime_options(command: Command) -> Command:
     return precision(cache(command))
 
 
-def settings_options(command: Command) -> Command:
+def settings_options(command: Command, model: type[BaseModel] = RunSettings) -> Command:
     """`command` with an option for each setting of a run but the trace's path."""
-    for path, field in reversed(_fields().items()):
+    for path, field in reversed(_fields(model).items()):
         choices = _choices(field)
         command = click.option(
-            option_name(path),
+            option_name(path, model),
             _parameter(path),
             type=click.Choice(choices) if choices else str,
             metavar=None if choices else _metavar(field),
@@ -52,25 +53,34 @@ def settings_options(command: Command) -> Command:
 
 def settings_from(trace: str, options: dict[str, str | None]) -> RunSettings:
     """The settings that the options give; `ConfigError` names the option that is wrong."""
-    content: dict[str, dict[str, str]] = {"trace": {"path": trace}}
-    for (section, key), value in ((path, options[_parameter(path)]) for path in _fields()):
+    return settings_of(RunSettings, options, {"trace": {"path": trace}})
+
+
+def settings_of(
+    model: type[Settings], options: dict[str, str | None], given: dict[str, dict[str, Any]]
+) -> Settings:
+    """The settings of the options and what is `given` by section and key, checked."""
+    content = {section: dict(table) for section, table in given.items()}
+    for section, key in _fields(model):
+        value = options[_parameter((section, key))]
         if value is not None:
             content.setdefault(section, {})[key] = value
-    return checked(content, RunSettings, file=None, name=option_name, strict=False)
+    name = ft.partial(option_name, model=model)
+    return checked(content, model, file=None, name=name, strict=False)
 
 
-def option_name(path: tuple[str, ...]) -> str:
+def option_name(path: tuple[str, ...], model: type[BaseModel] = RunSettings) -> str:
     """How the command line spells the setting at `path`."""
-    field = _fields().get(typing.cast(Path, path))
+    field = _fields(model).get(typing.cast(Path, path))
     extra = {} if field is None else field.json_schema_extra
     named = extra.get("option") if isinstance(extra, dict) else None
     return f"--{named or path[-1].replace('_', '-')}"
 
 
-def _fields() -> dict[Path, FieldInfo]:
+def _fields(model: type[BaseModel]) -> dict[Path, FieldInfo]:
     return {
         (section, field.alias or name): field
-        for section, table in RunSettings.model_fields.items()
+        for section, table in model.model_fields.items()
         for name, field in typing.cast(
             type[BaseModel], table.annotation
         ).model_fields.items()

@@ -1,9 +1,12 @@
 """Ledgers: who is charged with what, as a table and as a file."""
 
+from carbjax._ledger.backends import Backend as Backend, find_backends as find_backends
+from carbjax._ledger.closing import ClosureError as ClosureError
 from carbjax._ledger.files import (
     replacing as replacing,
     require_writable as require_writable,
 )
+from carbjax._ledger.make import FleetLedger as FleetLedger, make_ledger as make_ledger
 from carbjax._ledger.table import (
     SCHEMA as SCHEMA,
     UNATTRIBUTED as UNATTRIBUTED,

@@ -46,11 +46,18 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     temporary = _temporary(target)
     try:
         yield temporary
+        _to_disk(temporary)
         os.replace(temporary, target)
     except OSError as cause:
         raise _refused(path, cause) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _to_disk(path: pathlib.Path) -> None:
+    """Waits until the content is there even if the machine stops."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _target(path: str | os.PathLike[str]) -> pathlib.Path:

@@ -1,0 +1,76 @@
+"""A ledger's row a request."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from carbjax._fleet.fleet import SPENT, Served
+from carbjax._units import JOULES_PER_KWH, SECONDS_PER_HOUR
+
+if TYPE_CHECKING:
+    from carbjax._ledger.group import Group
+
+_MICROSECONDS = 1e6
+
+
+def request_rows(
+    requests: pa.Table, served: Served, group: "Group", zero_s: float
+) -> pa.Table:
+    """The rows of the requests that were served, and after them those of null players.
+
+    Times are seconds after the arrival, unknown for a null player. `hour` is the hour
+    in which the last token came (a null player's: in which it arrived). Grams are above
+    the idle machine's; `docs/ledger.md` says what each column holds.
+    """
+    count = requests.num_rows
+    spent = {name: _padded(served.spent[name], count, name) for name in SPENT}
+    arrival = requests["arrival_s"].to_numpy()
+
+    def after(name: str) -> pa.Array:
+        return _known(spent[name] + zero_s - arrival)
+
+    finish = spent["finish_s"] + zero_s
+    ends = np.where(np.isnan(finish), arrival, finish)
+    energy = spent["prefill_j"] + spent["decode_j"]
+    names = [backend.name for backend in group.backends]
+    backend = pa.array(names).take(requests["lane"].combine_chunks())
+    columns = {
+        "request_id": requests["request_id"],
+        "tenant_id": requests["tenant_id"],
+        "backend": backend,
+        "row": requests["row"],
+        "arrival": _times(arrival, group),
+        "hour": _times(np.floor(ends / SECONDS_PER_HOUR) * SECONDS_PER_HOUR, group),
+        "prompt_tokens": requests["prompt_tokens"],
+        "decode_tokens": requests["decode_tokens"],
+        "start_s": after("start_s"),
+        "first_token_s": after("first_token_s"),
+        "finish_s": after("finish_s"),
+        "energy_j": pa.array(energy),
+        "prefill_gco2e": pa.array(spent["prefill_g"]),
+        "decode_gco2e": pa.array(spent["decode_g"]),
+        "embodied_gco2e": pa.array(spent["embodied_g"]),
+    }
+    if group.market_intensity is not None:
+        market = energy * (group.market_intensity / JOULES_PER_KWH)
+        columns["market_operational_gco2e"] = pa.array(market)
+    return pa.table(columns)
+
+
+def _padded(values: np.ndarray, count: int, name: str) -> np.ndarray:
+    """The values, and for each null player 0, or no time."""
+    missing = np.nan if name.endswith("_s") else 0.0
+    return np.append(values, np.full(count - len(values), missing))
+
+
+def _known(values: np.ndarray) -> pa.Array:
+    return pa.array(values, mask=np.isnan(values))
+
+
+def _times(seconds: np.ndarray, group: "Group") -> pa.Array:
+    """Instants where the trace has a calendar, else seconds."""
+    if not group.backends[0].has_calendar:
+        return pa.array(seconds)
+    stamps = np.round(seconds * _MICROSECONDS).astype(np.int64)
+    return pa.array(stamps).cast(pa.timestamp("us", "UTC"))

@@ -1,0 +1,41 @@
+"""What a ledger of a fleet needs to know, checked."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from carbjax._settings.sections import Section, SystemSettings, Whole
+
+
+class LedgerSection(Section):
+    format: str | None = Field(
+        default=None, description="Format of text traces; default: by content."
+    )
+    tz: str | None = Field(
+        default=None, description="IANA zone of time stamps without one, such as UTC."
+    )
+    tenants: str | None = Field(
+        default=None,
+        description="CSV of request_id,tenant_id, or the text trace's tenant column.",
+    )
+    backends: Whole | None = Field(
+        default=None, description="Backends that a text trace's requests go to in turn."
+    )
+    market_intensity: Annotated[float, Field(ge=0, le=5000)] | None = Field(
+        default=None,
+        description="g/kWh of the electricity that was bought, for a column of its own.",
+    )
+    workers: Whole | None = Field(
+        default=None, description="Processes; default: one a core."
+    )
+    engine: Literal["processes", "ray"] = Field(
+        default="processes", description="Where groups of backends are served."
+    )
+    slice_rows: Whole = Field(
+        default=4096, description="Requests that a backend takes at once."
+    )
+
+
+class LedgerSettings(BaseModel):
+    system: SystemSettings = SystemSettings()
+    ledger: LedgerSection = LedgerSection()
