@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import tempfile
 
 # Tests compile far more than they run: quick code is not worth the wait for it.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
@@ -13,7 +14,20 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
+_PROGRAMS = "JAX_COMPILATION_CACHE_DIR"
+_WORTH_KEEPING_S = 0.3  # of compiling
+
 _NEIGHBOUR = pathlib.Path(__file__).parents[2] / "shared" / "data"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One folder of compiled programs for all processes of the run, and no other run."""
+    if _PROGRAMS not in os.environ:
+        folder = tempfile.TemporaryDirectory(prefix="carbjax-tests-")
+        config.add_cleanup(folder.cleanup)
+        os.environ[_PROGRAMS] = folder.name  # workers begin with it
+    jax.config.update("jax_compilation_cache_dir", os.environ[_PROGRAMS])
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", _WORTH_KEEPING_S)
 
 
 @pytest.fixture(scope="session")

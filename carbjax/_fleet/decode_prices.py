@@ -115,7 +115,10 @@ def _tabulate(cost, rates, context, most_decodes: int, with_latency: bool):
             decode_kv=kv,
             decode_kv_sq=decodes * context**2,
         )
-        found = [average_prices(cost, w, features) for w in quantities(rates, with_latency)]
+        found = [
+            average_prices(cost, w, features, in_turn=True)
+            for w in quantities(rates, with_latency)
+        ]
         fixed = jnp.stack([p.fixed[0] for p in found])
         return fixed, jnp.stack([p.features.decode_kv for p in found], axis=-1)
 

@@ -176,7 +176,7 @@ class Fleet:
 
     def state(self) -> list[np.ndarray]:
         """All that the fleet remembers, to be given to `restore`."""
-        return [self._counts, *(np.asarray(x) for x in jax.tree.leaves(self._seats))]
+        return [self._counts.copy(), *(np.asarray(x) for x in jax.tree.leaves(self._seats))]
 
     def restore(self, state: Sequence[np.ndarray]) -> None:
         """Nothing; the fleet stands where it stood when `state` was taken."""

@@ -71,7 +71,7 @@ class Pricing(eqx.Module):
             some = jax.lax.dynamic_slice(where, (done,), (_AT_ONCE,))
             batch = jax.tree.map(lambda x: x[jnp.minimum(some, size - 1)], features)
             priced = [
-                average_prices(self.cost, w, batch, num_pieces=_NUM_PIECES)
+                average_prices(self.cost, w, batch, num_pieces=_NUM_PIECES, in_turn=True)
                 for w in quantities(self.rates, self.with_latency)
             ]
             found = jax.tree.map(

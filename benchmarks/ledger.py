@@ -1,0 +1,172 @@
+"""Ledgers at provider scale: requests a second, memory, and how both grow.
+
+    python -m benchmarks.ledger [--requests N] [--backends N] [--slots N] [--workers N]
+        [--tenants N] [--parquet] [--engine-only]
+
+Synthetic requests (prompts and answers lognormal, medians 540 and 150 tokens, Poisson
+arrivals that load a server to its last slot) on H200s serving Llama-3.1-8B. With
+`--engine-only` neither rows are made nor files written; with `--parquet` the requests
+are read from Parquet too, else they are drawn as they are needed. Prints one line.
+"""
+
+import argparse
+import dataclasses as dc
+import pathlib
+import resource
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import carbjax as cj
+from carbjax._fleet.fleet import Arrivals, Fleet
+from carbjax._ledger.columns import REQUESTS
+from carbjax._ledger.workers import set_up_worker
+
+_EPOCH_S = 1_700_000_000.0
+_RATE = 12.0  # requests a second and backend
+_BLOCK = 4096  # requests drawn at once
+_MICROSECONDS = 1e6
+
+
+@dc.dataclass(frozen=True)
+class Synthetic:
+    """A backend whose requests are drawn as they are asked for, always the same ones."""
+
+    name: str
+    number: int
+    num_requests: int
+    num_tenants: int
+    has_calendar: bool = True
+    inputs: tuple[str, ...] = ()
+
+    def batches(self, skip: int, size: int) -> Iterator[pa.Table]:
+        """See `carbjax._ledger.backends.Backend`."""
+        for block in range(skip // _BLOCK, -(-self.num_requests // _BLOCK)):
+            first = block * _BLOCK
+            table = self._block(block, min(_BLOCK, self.num_requests - first))
+            yield table.slice(max(skip - first, 0))
+
+    def _block(self, block: int, count: int) -> pa.Table:
+        rng = np.random.default_rng((self.number, block))
+        # A block takes its time whatever its draws, so that it can be made alone.
+        gaps = rng.exponential(1.0, _BLOCK + 1)
+        places = np.cumsum(gaps)[:-1] / gaps.sum()
+        arrival = _EPOCH_S + (block + places[:count]) * (_BLOCK / _RATE)
+        prompt = np.clip(rng.lognormal(6.3, 1.0, _BLOCK), 1, 8000)[:count]
+        decode = np.clip(rng.lognormal(5.0, 0.8, _BLOCK), 1, 1000)[:count]
+        tenant = rng.integers(0, self.num_tenants, _BLOCK)[:count]
+        names = pa.array([f"tenant-{i}" for i in range(self.num_tenants)])
+        return pa.Table.from_arrays(
+            [
+                pa.nulls(count, pa.string()),
+                names.take(pa.array(tenant)),
+                pa.array(arrival),
+                pa.array(prompt.astype(np.int64)),
+                pa.array(decode.astype(np.int64)),
+            ],
+            schema=REQUESTS,
+        )
+
+
+def main() -> None:
+    """Nothing; one line on standard output."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--requests", type=int, default=1_000_000)
+    parser.add_argument("--backends", type=int, default=128)
+    parser.add_argument("--slots", type=int, default=32)
+    parser.add_argument("--tenants", type=int, default=100)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--parquet", action="store_true")
+    parser.add_argument("--engine-only", action="store_true")
+    asked = parser.parse_args()
+    set_up_worker()
+    system = cj.System.load("h200-sxm", "llama-3.1-8b", max_num_seqs=asked.slots)
+    each = -(-asked.requests // asked.backends)
+    backends = [
+        Synthetic(f"backend-{i:05d}", i, each, asked.tenants) for i in range(asked.backends)
+    ]
+    if asked.engine_only:
+        seconds = _engine(system, backends)
+    else:
+        seconds = _ledger(system, backends, asked)
+    count = each * asked.backends
+    usage = [
+        resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    ]
+    peak = max(u.ru_maxrss for u in usage) / 2**10
+    print(
+        f"{count:,} requests, {asked.backends} backends, {asked.slots} slots, "
+        f"{asked.tenants} tenants: {seconds:.1f} s, {count / seconds:,.0f} requests/s, "
+        f"largest process {peak:,.0f} MiB"
+    )
+
+
+def _engine(system: cj.System, backends: list[Synthetic]) -> float:
+    """Seconds of serving and attribution alone, one process, compiled before."""
+    fleet = Fleet(
+        system, system.carbon_intensity.relative(None), len(backends), num_rows=4096
+    )
+    parts = [list(backend.batches(0, _BLOCK)) for backend in backends]
+    rounds = max(len(part) for part in parts)
+
+    def arrivals(i: int) -> list[Arrivals]:
+        columns = ("arrival_s", "prompt_tokens", "decode_tokens")
+        tables = [part[i] for part in parts]
+        return [
+            Arrivals(
+                t[columns[0]].to_numpy() - _EPOCH_S, *(t[c].to_numpy() for c in columns[1:])
+            )
+            for t in tables
+        ]
+
+    state = fleet.state()
+    warm = [x[:8] for x in arrivals(0)]
+    fleet.serve(warm, [False] * len(warm))
+    fleet.restore(state)
+    start = time.perf_counter()
+    for i in range(rounds):
+        fleet.serve(arrivals(i), [i + 1 < rounds] * len(backends))
+    return time.perf_counter() - start
+
+
+def _ledger(
+    system: cj.System, backends: list[Synthetic], asked: argparse.Namespace
+) -> float:
+    """Seconds of a whole ledger, compilation included."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = pathlib.Path(scratch, "ledger")
+        found = backends
+        if asked.parquet:
+            source = pathlib.Path(scratch, "fleet")
+            for backend in backends:
+                _write(backend, source)
+            found = cj.find_backends([source])
+        start = time.perf_counter()
+        ledger = cj.make_ledger(found, system, folder, workers=asked.workers)
+        seconds = time.perf_counter() - start
+        size = sum(f.stat().st_size for f in folder.rglob("*.parquet"))
+        print(f"residual {ledger.manifest['residual']}, {size / 2**20:,.0f} MiB written")
+        shutil.rmtree(folder)
+    return seconds
+
+
+def _write(backend: Synthetic, folder: pathlib.Path) -> None:
+    """The backend's requests as a Parquet file of their own."""
+    table = pa.concat_tables(backend.batches(0, _BLOCK))
+    stamps = np.round(table["arrival_s"].to_numpy() * _MICROSECONDS).astype(np.int64)
+    arrival = pa.array(stamps).cast(pa.timestamp("us", "UTC"))
+    table = table.drop_columns(["arrival_s", "request_id"]).append_column(
+        "arrival", arrival
+    )
+    target = folder / f"backend={backend.name}"
+    target.mkdir(parents=True)
+    pq.write_table(table, target / "0.parquet")
+
+
+if __name__ == "__main__":
+    main()
