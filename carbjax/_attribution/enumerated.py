@@ -33,11 +33,13 @@ def enumerate_index(game: AbstractGame, index_of: IndexOf) -> Emissions:
 
     Each device evaluates its part of each chunk in a loop of its own; only sums travel.
     With other devices they are added in another order: the results differ by rounding.
+    Under `jax.distributed` devices are those of all hosts, each of which must call this
+    with the same game, and is given the whole result.
 
     Raises `InputError` beyond 2^30 distinct coalitions.
     """
     require_enumerable(game)
-    devices = jax.local_devices()
+    devices = jax.devices()
     lattice, index = Lattice(game.kinds), index_of(game.num_players)
     each = min(_CHUNK, -(-lattice.num_coalitions // len(devices)))
     given, mesh = (game, lattice, index), None
@@ -46,7 +48,7 @@ def enumerate_index(game: AbstractGame, index_of: IndexOf) -> Emissions:
         given = eqx.filter_shard(given, NamedSharding(mesh, PartitionSpec()))
     total, done = None, 0
     for numbers in lattice.chunks(each * len(devices)):
-        part = _sums(given, jnp.asarray(numbers), mesh)
+        part = _sums(given, _spread(numbers, mesh), mesh)
         total = part if total is None else total + part
         done += int(np.count_nonzero(numbers >= 0))
         if is_heard():
@@ -55,6 +57,14 @@ def enumerate_index(game: AbstractGame, index_of: IndexOf) -> Emissions:
     assert total is not None
     require_finite(total)
     return jax.tree.map(lambda x: index.of_players(lattice, np.asarray(x)), total)
+
+
+def _spread(numbers: Int[np.ndarray, " chunk"], mesh: Mesh | None) -> Int[Array, " chunk"]:
+    """The numbers on the devices, each of which holds its part alone."""
+    if mesh is None:
+        return jnp.asarray(numbers)
+    sharding = NamedSharding(mesh, PartitionSpec(_AXIS))
+    return jax.make_array_from_callback(numbers.shape, sharding, lambda i: numbers[i])
 
 
 def num_coalitions(game: AbstractGame) -> int:

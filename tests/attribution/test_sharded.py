@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 
@@ -10,8 +11,11 @@ import pytest
 
 PROGRAM = """
 import json
+import os
 import jax
 jax.config.update("jax_enable_x64", True)
+if "HOST" in os.environ:
+    jax.distributed.initialize(os.environ["MEETING"], 2, int(os.environ["HOST"]))
 import carbjax as cj
 import numpy as np
 from carbjax._attribution.interactions import shapley_interactions
@@ -31,19 +35,48 @@ print(json.dumps({
 """
 
 
-def _run(devices: int) -> dict:
+def _start(devices: int, **environment: str) -> subprocess.Popen:
     flags = f"--xla_force_host_platform_device_count={devices}"
-    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-c", PROGRAM]
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=True
+    given = {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", **environment}
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM],
+        env={**os.environ, **given},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _answer(process: subprocess.Popen) -> dict:
+    out, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error
+    return json.loads(out.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def of_one() -> dict:
+    return _answer(_start(1))
+
+
+def _require_equal(found: dict, expected: dict) -> None:
+    for name in expected.keys() - {"devices"}:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.slow
-def test_eight_devices_find_what_one_does():
-    one, eight = _run(1), _run(8)
-    assert (one.pop("devices"), eight.pop("devices")) == (1, 8)
-    for name, expected in one.items():
-        np.testing.assert_allclose(eight[name], expected, rtol=1e-12, atol=1e-13)
+def test_eight_devices_find_what_one_does(of_one):
+    eight = _answer(_start(8))
+    assert (of_one["devices"], eight["devices"]) == (1, 8)
+    _require_equal(eight, of_one)
+
+
+@pytest.mark.slow
+def test_two_hosts_find_what_one_does(of_one):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meeting = f"127.0.0.1:{free.getsockname()[1]}"
+    hosts = [_start(2, HOST=str(i), MEETING=meeting) for i in range(2)]
+    for host in hosts:
+        found = _answer(host)
+        assert found["devices"] == 4
+        _require_equal(found, of_one)
