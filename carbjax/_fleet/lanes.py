@@ -168,7 +168,9 @@ def _shares(prices: Prices, steps: Step) -> tuple[Array, Array]:
     def total(price: Array) -> Array:
         return jnp.sum(weights * price, axis=-1)[..., None]
 
-    present = jnp.sum(batch.prefilling | batch.decoding, axis=-1, keepdims=True)
+    present = jnp.sum(
+        batch.prefilling | batch.decoding, axis=-1, keepdims=True, dtype=weights.dtype
+    )
     fixed = total(prices.fixed) / jnp.maximum(present, 1)
     one = total(of.num_tokens + of.num_sequences + of.decode_tokens)
     one = one + total(steps.measured.nodes * of.decode_kv) + fixed

@@ -164,8 +164,8 @@ def _leave(seats: Seats, going: Bool[Array, " seats"], finished: Finished) -> Fi
 
 def _by_rank(rank: Int[Array, " seats"], values: Array) -> Float[Array, " most"]:
     """The value of the seat of rank 0, 1, ...: sums, since gathers are slower on a CPU."""
-    of = rank == jnp.arange(MOST_AT_ONCE)[:, None]
-    return jnp.sum(jnp.where(of, values, 0.0), axis=1)
+    of = rank[None, :] == jnp.arange(MOST_AT_ONCE)[:, None]
+    return jnp.sum(jnp.where(of, values[None, :], 0.0), axis=1)
 
 
 def _sit_down(

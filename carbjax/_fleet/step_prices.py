@@ -62,13 +62,14 @@ class Pricing(eqx.Module):
         is_mixed = happened & jax.vmap(jax.vmap(lambda s: ~s.batch.is_run))(steps)
         shape, flags = is_mixed.shape, is_mixed.reshape(-1)
         size = len(flags)
+        at_once = min(_AT_ONCE, size)
         features = jax.tree.map(lambda x: x[..., 1].reshape(-1), steps.measured.features)
-        (where,) = jnp.nonzero(flags, size=size + _AT_ONCE, fill_value=size)
+        (where,) = jnp.nonzero(flags, size=size + at_once, fill_value=size)
         count = jnp.sum(flags)
 
         def price(state):
             done, found = state
-            some = jax.lax.dynamic_slice(where, (done,), (_AT_ONCE,))
+            some = jax.lax.dynamic_slice(where, (done,), (at_once,))
             batch = jax.tree.map(lambda x: x[jnp.minimum(some, size - 1)], features)
             priced = [
                 average_prices(self.cost, w, batch, num_pieces=_NUM_PIECES, in_turn=True)
@@ -77,7 +78,7 @@ class Pricing(eqx.Module):
             found = jax.tree.map(
                 lambda all_, new: all_.at[some].set(new, mode="drop"), found, priced
             )
-            return done + _AT_ONCE, found
+            return done + at_once, found
 
         blank = Prices(jnp.zeros(size), BatchFeatures(*[jnp.zeros(size)] * 7))
         start = jnp.zeros((), count.dtype), [blank for _ in range(1 + self.with_latency)]
