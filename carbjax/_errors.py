@@ -59,6 +59,10 @@ class WorkloadError(InputError):
     """A workload is malformed, or cannot be served by the system."""
 
 
+class FetchError(InputError):
+    """A public data set cannot be had, or is not what it should be."""
+
+
 class OutputError(InputError):
     """A result cannot be written where it was asked for."""
 

@@ -5,6 +5,7 @@ import re
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pyarrow as pa
 
 from carbjax._carbon.gaps import MISSING, Gaps, fill_gaps, find_gaps
 from carbjax._carbon.intensity import KINDS, MAX_INTENSITY, Intensity
@@ -12,11 +13,20 @@ from carbjax._errors import InputError, IntensityError
 from carbjax._traces.source import open_source
 from carbjax._traces.stamps import NANOSECONDS_PER_SECOND, instants, time_zone
 from carbjax._traces.table import Table, listed, read_table
-from carbjax._traces.values import numbers, numbers_or_nan
+from carbjax._traces.values import matches, numbers, numbers_or_nan
 
 # The subscript of CO2 is lost or mangled in many a copy: do not ask for it.
 _EXPORT = re.compile(r"carbon intensity g.*/kwh \((direct|lca|life cycle)\)", re.IGNORECASE)
 _KIND_OF = {"direct": "direct", "lca": "lca", "life cycle": "lca"}
+# What says that values are not average grams for each kilowatt hour.
+_OTHER_UNITS = re.compile(
+    r"(?<![a-z])(?P<unit>(lbs?|pounds?|kg|kilograms?|t|tons?|tonnes?)[ _]*(co2\S*)?"
+    r"[ _]*(/|_per_|per)[ _]*[kmg]?wh)(?![a-z])",
+    re.IGNORECASE,
+)
+_MARGINAL = re.compile(r"(?<![a-z])(marginal|moer)", re.IGNORECASE)
+_GRAMS = re.compile(r"(?<![a-z])g(rams?)?[ _]*(co\S*)?[ _]*(/|_per_|per)", re.IGNORECASE)
+_MOST_KILOGRAMS = 1.5  # kg/kWh: the dirtiest grids; in g/kWh below the cleanest
 _UTC_NAME = re.compile(r"(\(|_|\b)utc\)?$", re.IGNORECASE)
 
 
@@ -41,8 +51,9 @@ def read_intensity(
     - `missing`: `"error"`; or fill missing steps from the `"nearest"` one or
       `"interpolate"` between their neighbours, and say so in `flags`.
 
-    The last value holds for one step. Raises `IntensityError`, which names file, row and
-    column.
+    The last value holds for one step. Marginal intensities, and other units than grams as
+    far as header or values tell them, are refused. Raises `IntensityError`, which names
+    file, row and column.
     """
     _one_of("kind", kind, KINDS)
     _one_of("missing", missing, MISSING)
@@ -54,8 +65,10 @@ def read_intensity(
             hint="Give at least two, so that the step is known, or a constant.",
         )
     chosen = _value_column(table, kind, column)
-    stamps_s = _stamps(table, zone)
+    _require_average_grams(table, chosen)
+    stamps_s = _stamps(table, zone, chosen)
     values = _values(table, chosen, missing)
+    _require_grams(table, chosen, values)
     known = np.isfinite(values)
     gaps = find_gaps(stamps_s[known])
     if gaps.count and missing == "error":
@@ -101,7 +114,45 @@ def _value_column(table: Table, kind: str, column: str | None) -> str:
     )
 
 
-def _stamps(table: Table, zone: ZoneInfo | None) -> np.ndarray:
+def _require_average_grams(table: Table, column: str) -> None:
+    """Raises where the header, or a column of kinds, says that values are others."""
+    unit = _OTHER_UNITS.search(column)
+    if unit is not None:
+        raise table.error(
+            f"the column holds {unit['unit']}, not gCO2e/kWh.",
+            file=table.file,
+            row=table.header_row,
+            column=column,
+            hint="Convert it: 1 lb/MWh is 0.4536 g/kWh, 1 kg/kWh is 1000 g/kWh.",
+        )
+    hint = "Attribution takes average intensities; do not mix the two."
+    if _MARGINAL.search(column):
+        raise table.error(
+            "the column holds marginal intensities.",
+            file=table.file,
+            row=table.header_row,
+            column=column,
+            hint=hint,
+        )
+    for name, values in table.columns.items():
+        if name != column and pa.types.is_string(values.type):
+            marginal = matches(values, "(?i)^(marginal|moer)")
+            for index in np.flatnonzero(marginal)[:1].tolist():
+                raise table.fail("the intensity is a marginal one.", index, name, hint)
+
+
+def _require_grams(table: Table, column: str, values: np.ndarray) -> None:
+    most = np.nanmax(values)
+    if 0 < most <= _MOST_KILOGRAMS and not _GRAMS.search(column):
+        raise table.fail(
+            f"no intensity is above {most:g}: are these kg/kWh?",
+            column=column,
+            hint="Give gCO2e/kWh: multiply by 1000. If they are, say so in the name of "
+            "the column, such as g_per_kwh.",
+        )
+
+
+def _stamps(table: Table, zone: ZoneInfo | None, column: str) -> np.ndarray:
     stamp = next(iter(table.columns))
     says_utc = _UTC_NAME.search(stamp) is not None
     utc = instants(table, stamp, ZoneInfo("UTC") if says_utc else zone, "--intensity-tz")
@@ -109,17 +160,21 @@ def _stamps(table: Table, zone: ZoneInfo | None) -> np.ndarray:
     bad = np.flatnonzero(steps <= 0)
     if len(bad):
         index = int(bad[0]) + 1
-        again = steps[bad[0]] == 0
-        raise table.fail(
-            f"the time {table.shown(stamp, index)} "
-            f"{'is that of' if again else 'is before'} the row above.",
-            index,
-            stamp,
-            hint="Is more than one zone in the file?"
-            if again
-            else "Sort the rows by time.",
-        )
+        shown = table.shown(stamp, index)
+        if steps[bad[0]] < 0:
+            problem = f"the time {shown} is before the row above."
+            hint = "Sort the rows by time. Do two series overlap?"
+        else:
+            problem = f"the time {shown} is that of the row above"
+            here, above = (_text(table, column, i) for i in (index, index - 1))
+            problem += "." if here == above else f", with {here} for {above}."
+            hint = "Keep one of them. Is more than one zone in the file?"
+        raise table.fail(problem, index, stamp, hint=hint)
     return utc / NANOSECONDS_PER_SECOND
+
+
+def _text(table: Table, column: str, index: int) -> str:
+    return str(table.columns[column][index].as_py())
 
 
 def _values(table: Table, column: str, missing: str) -> np.ndarray:

@@ -6,9 +6,9 @@ DynamoLLM (HPCA 2025).
 
 from zoneinfo import ZoneInfo
 
+from carbjax._traces.columns import Table
 from carbjax._traces.format import Arrivals, TraceFormat
 from carbjax._traces.stamps import instants
-from carbjax._traces.table import Table
 
 
 def _arrivals(table: Table, column: str, zone: ZoneInfo | None) -> Arrivals:

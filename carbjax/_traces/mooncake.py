@@ -5,8 +5,8 @@ Source: `kvcache-ai/Mooncake`, `FAST25-release/traces`, Apache-2.0.
 
 from zoneinfo import ZoneInfo
 
+from carbjax._traces.columns import Table
 from carbjax._traces.format import Arrivals, TraceFormat, from_start
-from carbjax._traces.table import Table
 from carbjax._traces.values import numbers
 from carbjax._units import SECONDS_PER_MILLISECOND
 

@@ -4,14 +4,15 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
+from carbjax._traces.columns import Table
 from carbjax._traces.format import Arrivals, TraceFormat, from_start
 from carbjax._traces.stamps import instants
-from carbjax._traces.table import Table
 from carbjax._traces.values import numbers, present
 
 
 def _arrivals(table: Table, column: str, zone: ZoneInfo | None) -> Arrivals:
-    if _is_number(present(table, column)[0]):
+    given = present(table, column).drop_null()
+    if len(given) == 0 or _is_number(given[0]):
         return from_start(table, column, numbers(table, column))
     return Arrivals(instants(table, column, zone), has_calendar=True)
 

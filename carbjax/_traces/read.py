@@ -8,18 +8,23 @@ import numpy as np
 
 from carbjax._errors import TraceError
 from carbjax._traces.azure import AZURE
+from carbjax._traces.burstgpt import BURSTGPT
 from carbjax._traces.format import Arrivals, TraceFormat
+from carbjax._traces.json_lines import first_keys
 from carbjax._traces.mooncake import MOONCAKE
+from carbjax._traces.otel import OTEL
 from carbjax._traces.own import OWN
+from carbjax._traces.rejects import Quarantine, write_rejects
 from carbjax._traces.report import TraceReport, report_on
-from carbjax._traces.source import open_source
+from carbjax._traces.source import Source, open_source
 from carbjax._traces.stamps import NANOSECONDS_PER_SECOND, time_zone
 from carbjax._traces.table import Table, listed, read_table
 from carbjax._traces.tenants import Tenant, tenant_column, tenant_names
 from carbjax._traces.values import labels, whole_counts
+from carbjax._traces.vllm_bench import VLLM_BENCH
 from carbjax._workload import Workload
 
-FORMATS = {form.name: form for form in (AZURE, MOONCAKE, OWN)}
+FORMATS = {form.name: form for form in (AZURE, MOONCAKE, OWN, BURSTGPT, VLLM_BENCH, OTEL)}
 _COLUMNS_TO_RECOGNISE = 2
 
 
@@ -28,28 +33,34 @@ def read_trace(
     format: str | None = None,
     tz: str | None = None,
     tenant: Tenant | None = None,
+    rejects: str | os.PathLike[str] | None = None,
+    request_id: str | None = None,
 ) -> Workload:
     """The requests of a trace file, in the order of the file.
 
     **Arguments:**
 
     - `path`: CSV, JSON lines or Parquet, plain or gz; see `docs/traces.md`.
-    - `format`: `"azure"`, `"mooncake"` or `"carbjax"`; by default it is recognised from
-      the content.
+    - `format`: `"azure"`, `"mooncake"`, `"carbjax"`, `"burstgpt"`, `"vllm_bench"` or
+      `"otel"`; by default it is recognised from the content.
     - `tz`: the IANA zone of time stamps that carry none, such as `"UTC"`. Not used where
       stamps carry an offset, or arrivals are seconds.
     - `tenant`: who sent each request: a column, a map or a function from request_id to
       tenant, or the path of a CSV with `request_id, tenant_id`. A trace without
       request_id counts its requests `"0"`, `"1"`, … . By default the column `tenant_id`.
+    - `rejects`: a file for rows that cannot be used: each is written there with the
+      reason (JSON lines), and the others are read. By default the first is an error.
+    - `request_id`: the column that names the requests, where it is not the format's.
 
     Where tenants are known they are the players (`by_request()` makes requests the
     players); else each request is one. `epoch` is the UTC second of the first arrival,
     None where arrivals are seconds from an unknown start.
 
     Raises `TraceError`, which names file, row (the line of the file, from 1; in Parquet
-    the record, from 1) and column. No row is ever left out.
+    and JSON documents the record, from 1) and column. Without `rejects` no row is ever
+    left out.
     """
-    return read_trace_report(path, format, tz, tenant)[0]
+    return read_trace_report(path, format, tz, tenant, rejects, request_id)[0]
 
 
 def read_trace_report(
@@ -57,21 +68,88 @@ def read_trace_report(
     format: str | None = None,
     tz: str | None = None,
     tenant: Tenant | None = None,
+    rejects: str | os.PathLike[str] | None = None,
+    request_id: str | None = None,
 ) -> tuple[Workload, TraceReport]:
     """What `read_trace` returns, and a summary of the trace with notes."""
     zone = time_zone(tz, TraceError)
-    table = read_table(open_source(path, TraceError))
-    form = _recognised(table) if format is None else _named(format, table)
+    source = open_source(path, TraceError)
+    form, table = _table(source, format, None if rejects is None else Quarantine())
+    if request_id is not None:
+        form = form.with_request_id(request_id)
+        if request_id not in table.columns:
+            raise table.missing(request_id, table.columns)
+
+    def read(table: Table) -> tuple[Workload, TraceReport]:
+        return _read(table, form, zone, tenant)
+
+    if rejects is None:
+        return read(table)
+    return _without_rejects(table, read, rejects)
+
+
+def _without_rejects(table: Table, read, path: str | os.PathLike[str]):
+    """What `read` makes of the good rows; the others are written to `path`."""
+    quarantine = table.quarantine
+    assert quarantine is not None
+    found = read(table) if table.num_rows else None
+    bad = table.rejects()
+    write_rejects(path, table.file, bad)
+    if len(quarantine.faults) == table.num_rows:
+        if not bad:
+            raise _empty(table)
+        raise table.error(
+            f"none of its {len(bad)} rows can be used; the first: {bad[0].problem}",
+            file=table.file,
+            row=bad[0].row,
+            column=bad[0].column,
+            hint=f"See {path}.",
+        )
+    if quarantine.faults:
+        kept = np.ones(table.num_rows, bool)
+        kept[list(quarantine.faults)] = False
+        found = read(table.select(kept))
+    assert found is not None
+    workload, report = found
+    return workload, report.with_rejects(len(bad), path)
+
+
+def _read(
+    table: Table, form: TraceFormat, zone, tenant: Tenant | None
+) -> tuple[Workload, TraceReport]:
     column = tenant_column(table, form, tenant)
-    table.require(form.required, (*form.optional, *([] if column is None else [column])))
+    named = [] if column is None else [column]
+    table.require(form.required, (*form.optional, *named), form.has_other_columns)
     if table.num_rows == 0:
-        raise table.fail("the trace has no requests.", hint="Give at least one row.")
+        raise _empty(table)
+    notes = () if form.check is None else form.check(table)
     arrivals = form.read_arrivals(table, form.arrival, zone)
     request_ids = _request_ids(table, form)
     known_as = request_ids or [str(i) for i in range(table.num_rows)]
     names = tenant_names(table, column, tenant, known_as)
     workload = _workload(table, form, arrivals, request_ids, names)
-    return workload, report_on(table, form, workload, names is not None)
+    return workload, report_on(table, form, workload, names is not None, notes)
+
+
+def _empty(table: Table) -> TraceError:
+    return TraceError(
+        "the trace has no requests.", file=table.file, hint="Give at least one row."
+    )
+
+
+def _table(
+    source: Source, format: str | None, quarantine: Quarantine | None
+) -> tuple[TraceFormat, Table]:
+    """The format that was named, or recognised, and the columns of the file."""
+    form = None if format is None else _named(source, format)
+    if form is None:
+        keys = first_keys(source)
+        nested = ((f, f.documents) for f in FORMATS.values())
+        form = next((f for f, d in nested if d and keys & d.is_known_by), None)
+    if form is not None and form.documents is not None:
+        return form, form.documents.table(source, quarantine)
+    table = read_table(source, quarantine)
+    return form or _recognised(table), table
 
 
 def _recognised(table: Table) -> TraceFormat:
@@ -83,21 +161,24 @@ def _recognised(table: Table) -> TraceFormat:
             for name in form.required
         )
 
-    best = max(FORMATS.values(), key=alike)
+    flat = [form for form in FORMATS.values() if form.documents is None]
+    best = max(flat, key=alike)
     if alike(best) < _COLUMNS_TO_RECOGNISE:
         raise table.fail(
             f"this is no trace that carbjax knows; its columns are "
             f"{listed(table.columns)}.",
             hint="Known are "
-            + "; ".join(f"{f.name} ({', '.join(f.required)})" for f in FORMATS.values())
+            + "; ".join(f"{f.name} ({', '.join(f.required)})" for f in flat)
+            + "; and JSON documents: "
+            + ", ".join(f.name for f in FORMATS.values() if f.documents)
             + ".",
         )
     return best
 
 
-def _named(name: str, table: Table) -> TraceFormat:
+def _named(source: Source, name: str) -> TraceFormat:
     if name not in FORMATS:
-        raise table.fail(
+        raise source.fail(
             f"there is no trace format {name!r}.", hint=f"Known are {', '.join(FORMATS)}."
         )
     return FORMATS[name]
@@ -108,16 +189,23 @@ def _request_ids(table: Table, form: TraceFormat) -> list[str] | None:
     if column is None or column not in table.columns:
         return None
     request_ids = labels(table, column)
-    first: dict[str, int] = {}
     if len(set(request_ids)) < len(request_ids):
-        for index, name in enumerate(request_ids):
-            if first.setdefault(name, index) != index:
-                raise table.fail(
-                    f"{name!r} is also the request of row {table.row_of(first[name])}.",
-                    index,
-                    column,
-                    hint="Give each request its own id, or leave the column out.",
-                )
+        first: dict[str, int] = {}
+        again = np.array(
+            [
+                name is not None and first.setdefault(name, index) != index
+                for index, name in enumerate(request_ids)
+            ]
+        )
+        table.refuse(
+            again,
+            column,
+            lambda index: (
+                f"{request_ids[index]!r} is also the request of row "
+                f"{table.row_of(first[request_ids[index]])}."
+            ),
+            "Give each request its own id, or leave the column out.",
+        )
     return request_ids
 
 

@@ -2,12 +2,13 @@
 
 import dataclasses
 import datetime as dt
+import os
 
 import numpy as np
 from jaxtyping import Int
 
+from carbjax._traces.columns import Table
 from carbjax._traces.format import TraceFormat
-from carbjax._traces.table import Table
 from carbjax._workload import Workload
 
 NO_CALENDAR = (
@@ -15,6 +16,7 @@ NO_CALENDAR = (
     "given (`--epoch`, or epoch= of `Workload` in Python)."
 )
 _LISTED_ROWS = 5
+_RARE_S = 60.0  # between requests; a server is not kept for that
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +35,7 @@ class TokenSummary:
 
 @dataclasses.dataclass(frozen=True)
 class TraceReport:
-    """A summary of a trace that was read in full; no row is ever left out."""
+    """A summary of a trace; of rows that were set aside only their number."""
 
     file: str
     format: str
@@ -44,12 +46,24 @@ class TraceReport:
     num_prefill_tokens: TokenSummary
     num_decode_tokens: TokenSummary
     notes: tuple[str, ...]
+    num_rejected: int = 0  # rows of the file that are not among the requests
+
+    def with_rejects(self, number: int, path: str | os.PathLike[str]) -> "TraceReport":
+        """The same report, with a note of the rows that were set aside, if any."""
+        if number == 0:
+            return self
+        note = f"{number} rows cannot be used and were left out; {path} says why."
+        return dataclasses.replace(self, num_rejected=number, notes=(note, *self.notes))
 
 
 def report_on(
-    table: Table, form: TraceFormat, workload: Workload, has_tenants: bool
+    table: Table,
+    form: TraceFormat,
+    workload: Workload,
+    has_tenants: bool,
+    notes: tuple[str, ...] = (),
 ) -> TraceReport:
-    """The report of a workload read from `table`."""
+    """The report of a workload read from `table`; `notes` are its format's."""
     return TraceReport(
         file=table.file,
         format=form.name,
@@ -62,6 +76,7 @@ def report_on(
         notes=(
             *_arrival_notes(table, workload),
             *_empty_notes(table, workload),
+            *notes,
             *(
                 f"Column {name!r} is ignored: {reason}."
                 for name, reason in form.ignored.items()
@@ -87,8 +102,19 @@ def _arrival_notes(table: Table, workload: Workload) -> list[str]:
             "order of the file."
         )
     if workload.epoch is None:
-        notes.append(NO_CALENDAR)
+        notes += [NO_CALENDAR, *_unit_notes(workload.arrival_s)]
     return notes
+
+
+def _unit_notes(arrival_s: np.ndarray) -> list[str]:
+    """What tells milliseconds that were taken for seconds."""
+    mean_s = float(np.ptp(arrival_s)) / max(len(arrival_s) - 1, 1)
+    if mean_s < _RARE_S or (arrival_s != np.floor(arrival_s)).any():
+        return []
+    return [
+        f"Arrivals are whole seconds, {mean_s:.4g} s apart on average: are they "
+        "milliseconds?"
+    ]
 
 
 def _empty_notes(table: Table, workload: Workload) -> list[str]:

@@ -10,11 +10,12 @@ import pyarrow.compute as pc
 from jaxtyping import Int
 
 from carbjax._errors import InputError
-from carbjax._traces.table import Table
-from carbjax._traces.values import first_failure, present
+from carbjax._traces.columns import Table
+from carbjax._traces.values import converted, matches, present, refused
 
 NANOSECONDS_PER_SECOND = 10**9
 _NANOSECONDS_PER_MINUTE = 60 * NANOSECONDS_PER_SECOND
+_STAMP = r"^[+-]?\d{4,}-\d{2}-\d{2}[T ]\d{2}:\d{2}"
 _ZONED = r":\d{2}(\.\d+)?(Z|[+-]\d{2}(:?\d{2})?)$"
 
 
@@ -39,9 +40,10 @@ def instants(
     if zoned:
         return parsed
     if zone is None:
+        first = pc.index(values.is_valid(), True).as_py()
         raise table.fail(
-            f"the time stamp {table.shown(column, 0)} has no time zone.",
-            0,
+            f"the time stamp {table.shown(column, first)} has no time zone.",
+            first,
             column,
             hint=f'Say in which zone it was taken: `{zone_option} UTC`, or tz="UTC" in '
             "Python.",
@@ -73,28 +75,21 @@ def _parse(table: Table, column: str, values: pa.Array) -> tuple[bool, np.ndarra
             column=column,
             hint="Give ISO 8601 stamps.",
         )
-    pattern = pc.MatchSubstringOptions(_ZONED)
-    zoned = pc.call_function("match_substring_regex", [values], pattern)
-    first = zoned[0].as_py()
-    odd = pc.index(zoned, not first).as_py()
-    if odd >= 0 and _is_stamp(values[odd], zoned=not first):
-        this, others = ("no", "one") if first else ("a", "none")
-        raise table.fail(
-            f"the time stamp {table.shown(column, odd)} has {this} time zone; those before "
-            f"it have {others}.",
-            odd,
-            column,
-            hint="Write all stamps alike.",
-        )
-    return first, _nanoseconds(table, column, values, "UTC" if first else None)
-
-
-def _is_stamp(value: pa.Scalar, zoned: bool) -> bool:
-    try:
-        value.cast(pa.timestamp("ns", "UTC" if zoned else None))
-    except pa.ArrowException:
-        return False
-    return True
+    stamps, zoned = matches(values, _STAMP), matches(values, _ZONED)
+    is_zoned = bool(zoned[np.argmax(stamps)])
+    this, others = ("no", "one") if is_zoned else ("a", "none")
+    values = refused(
+        table,
+        column,
+        values,
+        stamps & (zoned != is_zoned),
+        lambda index: (
+            f"the time stamp {table.shown(column, index)} has {this} time zone; those "
+            f"before it have {others}."
+        ),
+        "Write all stamps alike.",
+    )
+    return is_zoned, _nanoseconds(table, column, values, "UTC" if is_zoned else None)
 
 
 def _nanoseconds(
@@ -104,16 +99,18 @@ def _nanoseconds(
         zone = some.type.tz if pa.types.is_timestamp(some.type) else tz
         return some.cast(pa.timestamp("ns", zone))
 
-    try:
-        return convert(values).cast(pa.int64()).to_numpy()
-    except pa.ArrowException:
-        index = first_failure(values, convert)
-        raise table.fail(
-            f"{table.shown(column, index)!r} is not a time stamp between 1678 and 2262.",
-            index,
-            column,
-            hint="Give ISO 8601, such as 2023-11-16T18:15:46.680Z.",
-        ) from None
+    stamps = converted(
+        table,
+        column,
+        values,
+        convert,
+        lambda index: (
+            f"{table.shown(column, index)!r} is not a time stamp between 1678 and 2262."
+        ),
+        "Give ISO 8601, such as 2023-11-16T18:15:46.680Z.",
+    ).cast(pa.int64())
+    # What was set aside takes any time; nothing comes of it.
+    return pc.fill_null(stamps, 0).to_numpy()
 
 
 def _localised(
@@ -125,18 +122,19 @@ def _localised(
     for i, minute in enumerate(minutes.tolist()):
         naive = dt.datetime(1970, 1, 1) + dt.timedelta(minutes=minute)
         offsets[i] = [_offset_seconds(naive, zone, fold) for fold in (0, 1)]
-    unclear = np.flatnonzero(offsets[which, 0] != offsets[which, 1])
-    if len(unclear):
-        index = int(unclear[0])
+
+    def problem(index: int) -> str:
         before, after = offsets[which[index]]
         what = "never happened" if before < after else "happened twice"
-        raise table.fail(
-            f"the local time {table.shown(column, index)} {what} in {zone.key}, "
-            "where clocks were changed.",
-            index,
-            column,
-            hint="Write the stamps in UTC, or with their offset.",
-        )
+        shown = table.shown(column, index)
+        return f"the local time {shown} {what} in {zone.key}, where clocks were changed."
+
+    table.refuse(
+        offsets[which, 0] != offsets[which, 1],
+        column,
+        problem,
+        "Write the stamps in UTC, or with their offset.",
+    )
     return local - offsets[which, 0] * NANOSECONDS_PER_SECOND
 
 

@@ -4,6 +4,8 @@ import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
+
 from carbjax._errors import TraceError
 from carbjax._traces.format import TraceFormat
 from carbjax._traces.source import open_source
@@ -31,7 +33,7 @@ def tenant_names(
     if tenant is None:
         return None
     if callable(tenant):
-        return [_answer(table, i, tenant(name)) for i, name in enumerate(request_ids)]
+        return _answers(table, [tenant(name) for name in request_ids])
     if isinstance(tenant, Mapping):
         pairs = {str(name): str(value) for name, value in tenant.items()}
         return _mapped(table, pairs, request_ids, "the tenant map")
@@ -45,23 +47,26 @@ def tenant_names(
     )
 
 
-def _answer(table: Table, index: int, name: object) -> str:
-    if name is None or str(name) == "":
-        raise table.fail("the `tenant` function names no tenant for this request.", index)
-    return str(name)
+def _answers(table: Table, answers: Sequence[object]) -> list[str]:
+    names = ["" if answer is None else str(answer) for answer in answers]
+    table.refuse(
+        np.array([not name for name in names]),
+        None,
+        lambda _: "the `tenant` function names no tenant for this request.",
+    )
+    return names
 
 
 def _mapped(
     table: Table, pairs: Mapping[str, str], request_ids: Sequence[str], where: str
 ) -> list[str]:
-    for index, request_id in enumerate(request_ids):
-        if request_id not in pairs:
-            raise table.fail(
-                f"request {request_id!r} has no tenant in {where}.",
-                index,
-                hint="Add it. A trace without request_id counts its requests from 0.",
-            )
-    return [pairs[request_id] for request_id in request_ids]
+    table.refuse(
+        np.array([request_id not in pairs for request_id in request_ids]),
+        None,
+        lambda index: f"request {request_ids[index]!r} has no tenant in {where}.",
+        "Add it. A trace without request_id counts its requests from 0.",
+    )
+    return [pairs.get(request_id, "") for request_id in request_ids]
 
 
 def _map_file(table: Table, path: str | os.PathLike[str]) -> dict[str, str]:

@@ -1,42 +1,49 @@
 """Numbers and labels of a table's columns, checked, with the first bad row named."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-from carbjax._traces.table import Table
+from carbjax._traces.columns import Table
 from carbjax._units import INT32_MAX
 
 _HEXADECIMAL = "^[+-]?0[xX]"
+_WHOLE = f"Give whole numbers from 0 to {INT32_MAX}."
 
 
 def whole_counts(table: Table, column: str) -> Int[np.ndarray, " rows"]:
-    """Whole numbers from 0 to 2^31 - 1, or the table's error."""
+    """Whole numbers from 0 to 2^31 - 1, or the table's error; 0 for rows set aside."""
     values = present(table, column)
     if _is_text(values):
-        _require_decimal(table, column, values)
+        values = _require_decimal(table, column, values)
         try:
-            counts = values.cast(pa.int64()).to_numpy()
+            counts = values.cast(pa.int64()).to_numpy(zero_copy_only=False)
         except pa.ArrowInvalid:
             counts = _floats(table, column, values)
     else:
         counts = _floats(table, column, values)
-    hint = f"Give whole numbers from 0 to {INT32_MAX}."
-    _refuse(table, column, "not finite", ~np.isfinite(counts), hint)
-    _refuse(table, column, "negative", counts < 0, hint)
-    _refuse(table, column, "not a whole number", counts != np.floor(counts), hint)
-    _refuse(table, column, f"beyond {INT32_MAX}", counts > INT32_MAX, hint)
-    return counts.astype(np.int64)
+    good = np.ones(len(counts), bool)
+    for what, bad in (
+        ("not finite", ~np.isfinite(counts)),
+        ("negative", counts < 0),
+        ("not a whole number", counts != np.floor(counts)),
+        (f"beyond {INT32_MAX}", counts > INT32_MAX),
+    ):
+        _refuse(table, column, what, bad, _WHOLE)
+        good &= ~bad
+    return np.where(good, counts, 0).astype(np.int64)
 
 
 def numbers(table: Table, column: str) -> Float[np.ndarray, " rows"]:
-    """Finite numbers, or the table's error."""
+    """Finite numbers, or the table's error; 0 for rows set aside."""
     values = _floats(table, column, present(table, column))
-    _refuse(table, column, "not finite", ~np.isfinite(values), "Give finite numbers.")
-    return values
+    finite = np.isfinite(values)
+    _refuse(table, column, "not finite", ~finite, "Give finite numbers.")
+    return np.where(finite, values, 0.0)
 
 
 def numbers_or_nan(table: Table, column: str) -> Float[np.ndarray, " rows"]:
@@ -44,14 +51,11 @@ def numbers_or_nan(table: Table, column: str) -> Float[np.ndarray, " rows"]:
     values = _trimmed(table.columns[column])
     if _is_text(values):
         values = pa.array([value or None for value in values.to_pylist()], pa.string())
-    filled = _floats(table, column, values.drop_null(), values)
-    numbers = np.full(table.num_rows, np.nan)
-    numbers[values.is_valid().to_numpy(zero_copy_only=False)] = filled
-    return numbers
+    return _floats(table, column, values)
 
 
 def labels(table: Table, column: str) -> list[str]:
-    """Names, none of them empty, or the table's error."""
+    """Names, none of them empty, or the table's error; none for rows set aside."""
     values = present(table, column)
     try:
         return values.cast(pa.string()).to_pylist()
@@ -62,14 +66,56 @@ def labels(table: Table, column: str) -> list[str]:
 
 
 def present(table: Table, column: str) -> pa.Array:
-    """The values of a column without the space around them; none may be absent."""
+    """The values of a column without the space around them; none may be absent.
+
+    Those of rows set aside are null.
+    """
     values = _trimmed(table.columns[column])
-    nulls = pc.index(values.is_null(), True).as_py()
-    blanks = pc.index(values, "").as_py() if _is_text(values) else -1
-    absent = [index for index in (nulls, blanks) if index >= 0]
-    if absent:
-        raise table.fail("there is no value.", min(absent), column, hint="Fill it in.")
-    return values
+    absent = values.is_null().to_numpy(zero_copy_only=False)
+    if _is_text(values):
+        absent = absent | matches(values, "^$")
+    return refused(
+        table, column, values, absent, lambda _: "there is no value.", "Fill it in."
+    )
+
+
+def refused(
+    table: Table,
+    column: str,
+    values: pa.Array,
+    bad: Bool[np.ndarray, " rows"],
+    problem: Callable[[int], str],
+    hint: str,
+) -> pa.Array:
+    """The values, null where they are bad and set aside."""
+    table.refuse(bad, column, problem, hint)
+    if not bad.any():
+        return values
+    nothing = pa.scalar(None, values.type)
+    return pc.call_function("if_else", [pa.array(~bad), values, nothing])
+
+
+def converted(
+    table: Table,
+    column: str,
+    values: pa.Array,
+    convert: Callable[[pa.Array], Any],
+    problem: Callable[[int], str],
+    hint: str,
+) -> Any:
+    """What `convert` makes of the values; those that it refuses are the table's error.
+
+    It must refuse with an Arrow exception, and keep nulls.
+    """
+    try:
+        return convert(values)
+    except pa.ArrowException:
+        bad = np.zeros(len(values), bool)
+        if table.quarantine is None:
+            bad[first_failure(values, convert)] = True
+        else:
+            bad[_failures(values, convert)] = True
+        return convert(refused(table, column, values, bad, problem, hint))
 
 
 def first_failure(values: pa.Array, convert: Callable[[pa.Array], object]) -> int:
@@ -83,6 +129,26 @@ def first_failure(values: pa.Array, convert: Callable[[pa.Array], object]) -> in
         except pa.ArrowException:
             high = middle
     return low
+
+
+def _failures(values: pa.Array, convert: Callable[[pa.Array], object]) -> list[int]:
+    """Indices of all values that `convert` refuses."""
+    try:
+        convert(values)
+        return []
+    except pa.ArrowException:
+        middle = len(values) // 2
+        if middle == 0:
+            return [0]
+    later = _failures(values.slice(middle), convert)
+    return _failures(values.slice(0, middle), convert) + [middle + i for i in later]
+
+
+def matches(values: pa.Array, pattern: str) -> Bool[np.ndarray, " rows"]:
+    """Which texts match a regular expression; null does not."""
+    options = pc.MatchSubstringOptions(pattern)
+    found = pc.call_function("match_substring_regex", [values], options)
+    return pc.fill_null(found, False).to_numpy(zero_copy_only=False)
 
 
 def _trimmed(values: pa.Array) -> pa.Array:
@@ -99,9 +165,7 @@ def _is_text(values: pa.Array) -> bool:
     return pa.types.is_string(values.type)
 
 
-def _floats(
-    table: Table, column: str, values: pa.Array, whole_column: pa.Array | None = None
-) -> Float[np.ndarray, " rows"]:
+def _floats(table: Table, column: str, values: pa.Array) -> Float[np.ndarray, " rows"]:
     kinds = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
     if not _is_text(values) and not any(kind(values.type) for kind in kinds):
         raise table.fail(
@@ -109,39 +173,37 @@ def _floats(
             column=column,
             hint="Give numbers.",
         )
-
-    def convert(some: pa.Array) -> pa.Array:
-        return some.cast(pa.float64(), safe=False)
-
-    try:
-        return convert(values).to_numpy(zero_copy_only=False)
-    except pa.ArrowException:
-        every = values if whole_column is None else whole_column
-        index = first_failure(every, convert)
-        raise table.fail(
-            f"{table.shown(column, index)!r} is not a number.",
-            index,
-            column,
-            hint="Give numbers. Is the line cut short?",
-        ) from None
+    floats = converted(
+        table,
+        column,
+        values,
+        lambda some: some.cast(pa.float64(), safe=False),
+        lambda index: f"{table.shown(column, index)!r} is not a number.",
+        "Give numbers. Is the line cut short?",
+    )
+    return floats.to_numpy(zero_copy_only=False).astype(np.float64)
 
 
-def _require_decimal(table: Table, column: str, values: pa.Array) -> None:
+def _require_decimal(table: Table, column: str, values: pa.Array) -> pa.Array:
     # pyarrow takes 0x10 for 16.
-    pattern = pc.MatchSubstringOptions(_HEXADECIMAL)
-    hexadecimal = pc.call_function("match_substring_regex", [values], pattern)
-    index = pc.index(hexadecimal, True).as_py()
-    if index >= 0:
-        raise table.fail(
-            f"{table.shown(column, index)!r} is not a decimal number.",
-            index,
-            column,
-            hint="Give decimal digits.",
-        )
+    return refused(
+        table,
+        column,
+        values,
+        matches(values, _HEXADECIMAL),
+        lambda index: f"{table.shown(column, index)!r} is not a decimal number.",
+        "Give decimal digits.",
+    )
 
 
 def _refuse(table: Table, column: str, what: str, bad: np.ndarray, hint: str) -> None:
-    if bad.any():
-        index = int(np.flatnonzero(bad)[0])
+    def problem(index: int) -> str:
         shown = table.shown(column, index)
-        raise table.fail(f"{shown} is {what}.", index, column, hint=hint)
+        return f"{shown} is {what}."
+
+    if table.quarantine is not None:
+        # NaN stands for what was set aside before.
+        nulls = [i for i in np.flatnonzero(bad) if int(i) in table.quarantine.faults]
+        bad = bad.copy()
+        bad[nulls] = False
+    table.refuse(bad, column, problem, hint)

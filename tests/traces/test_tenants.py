@@ -92,3 +92,16 @@ def test_an_unnamed_tenant_column_is_an_error(trace):
 def test_a_bad_map_file_is_an_error(trace, pairs, message):
     with pytest.raises(TraceError, match=message):
         read_trace(trace(PLAIN), tenant=trace(pairs, "map.csv"))
+
+
+def test_requests_may_be_named_by_another_column(trace):
+    text = "name," + NAMED.replace("\na,", "\nx,a,").replace("\nb,", "\ny,b,")
+    text = text.replace("\nc,", "\nz,c,")
+    named = read_trace(trace(text), tenant="team", request_id="name")
+    assert named.request_ids == ("x", "y", "z") and named.player_names == ("red", "blue")
+    with pytest.raises(
+        TraceError, match="column 'names': this column is missing. .*'name'"
+    ):
+        read_trace(trace(text), tenant="team", request_id="names")
+    with pytest.raises(TraceError, match="row 4, column 'name': 'x' is also"):
+        read_trace(trace(text.replace("z,", "x,")), tenant="team", request_id="name")
