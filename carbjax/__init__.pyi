@@ -87,6 +87,7 @@ from ._ledger import (
     find_backends as find_backends,
     ledger_table as ledger_table,
     make_ledger as make_ledger,
+    make_recorded_ledger as make_recorded_ledger,
     write_ledger as write_ledger,
 )
 from ._plots import share_figure as share_figure

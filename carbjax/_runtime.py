@@ -8,6 +8,7 @@ import platform
 import platformdirs
 
 CACHE_OFF = "CARBJAX_NO_COMPILATION_CACHE"
+_ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 
 def cache_folder() -> pathlib.Path:
@@ -46,6 +47,13 @@ def set_precision(bits: int) -> None:
     import jax
 
     jax.config.update("jax_enable_x64", bits == 64)
+
+
+def use_one_thread() -> None:
+    """Nothing; JAX computes with one thread on a CPU, if it has not begun yet."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    if _ONE_THREAD not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {_ONE_THREAD}"
 
 
 def _is_writable(folder: pathlib.Path) -> bool:

@@ -41,6 +41,7 @@ def command(
     Examples:
       carbjax ledger fleet/ --out ledger --intensity grid.csv
       carbjax ledger trace.csv --tz UTC --out ledger --backends 8 --max-num-seqs 64
+      carbjax ledger requests.csv --iterations vllm.log --meter nvml.csv --out ledger
     """
     settings = settings_of(LedgerSettings, options, {})
     from carbjax._cli.ledgering import make_and_show

@@ -147,7 +147,9 @@ def reseat(
     spent = jax.tree.map(
         lambda new, old: jnp.where(free, new, old), nobody(len(free)), seats.spent
     )
-    starved = seats.starved & (num_taken == 0)
+    # Where no more will come after all, nothing hangs on it any longer.
+    more = source.goes_on | (place < source.num_rows)
+    starved = seats.starved & (num_taken == 0) & more
     return place + num_taken, Seats(queue, row, progress, spent, starved), finished
 
 

@@ -1,25 +1,20 @@
 """The backends of a fleet, and the files in which their requests stand."""
 
 import dataclasses as dc
-import os
-import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Protocol
-from urllib.parse import unquote
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from carbjax._errors import ConfigError, TraceError
+from carbjax._errors import TraceError
 from carbjax._ledger.columns import (
+    COLUMNS,
     has_calendar,
     requests_of,
-    requests_of_workload,
     require_columns,
 )
-from carbjax._traces import read_trace
-
-_PARQUET = b"PAR1"
 
 
 class Backend(Protocol):
@@ -59,26 +54,44 @@ class ParquetBackend:
 
     name: str
     inputs: tuple[str, ...]
-    num_requests: int
+    rows: tuple[int, ...]  # of each file
     has_calendar: bool
+
+    @property
+    def num_requests(self) -> int:
+        return sum(self.rows)
 
     def batches(self, skip: int, size: int) -> Iterator[pa.Table]:
         """See `Backend`. Raises `TraceError` where arrivals go back."""
         last = -float("inf")
-        for file in self.inputs:
-            reader = open_parquet(file)
-            rows = reader.metadata.num_rows
+        for file, rows in zip(self.inputs, self.rows, strict=True):
             if skip >= rows:
                 skip -= rows
                 continue
-            first_row = 1
-            for batch in reader.iter_batches(batch_size=size, use_threads=False):
-                table = requests_of(batch, file, first_row)
+            for first_row, table in _tables(file, skip, size):
                 last = _require_order(table, last, file, first_row)
-                first_row += table.num_rows
-                if skip < table.num_rows:
-                    yield table.slice(skip)
-                skip = max(skip - table.num_rows, 0)
+                skip_here = max(skip + 1 - first_row, 0)
+                if skip_here < table.num_rows:
+                    yield table.slice(skip_here)
+            skip = 0
+
+    @staticmethod
+    def of(name: str, files: list[str]) -> "ParquetBackend":
+        """The backend whose requests stand in these files. Raises `TraceError`."""
+        rows, calendars = [], []
+        for file in files:
+            reader = open_parquet(file)
+            require_columns(reader.schema_arrow, file)
+            calendars.append(has_calendar(reader.schema_arrow))
+            rows.append(reader.metadata.num_rows)
+            if calendars[-1] != calendars[0]:
+                raise TraceError(
+                    f"some files of backend {name!r} have time stamps, others seconds.",
+                    file=file,
+                    column="arrival",
+                    hint="Write all of them alike.",
+                )
+        return ParquetBackend(name, tuple(files), tuple(rows), calendars[0])
 
 
 @dc.dataclass(frozen=True)
@@ -100,40 +113,14 @@ class TableBackend:
             yield self.requests.slice(start, size)
 
 
-def find_backends(
-    sources: Sequence[str | os.PathLike[str]],
-    *,
-    format: str | None = None,
-    tz: str | None = None,
-    tenants: str | None = None,
-    spread: int | None = None,
-) -> list[Backend]:
-    """The backends of these files and folders, by name.
-
-    In a folder, Parquet files below `backend=NAME` are that backend's, in the order of
-    their paths, so `hour=2024-05-01T07` sorts them by time; others are of one backend
-    each folder. A text trace is one backend, or `spread` of them that its requests
-    go to in turn. Raises `TraceError`, `ConfigError`.
-    """
-    by_name: dict[str, list[str]] = {}
-    found: list[Backend] = []
-    for source in sources:
-        path = pathlib.Path(source)
-        if path.is_dir():
-            _gather(path, by_name)
-        elif _is_parquet(path):
-            by_name.setdefault(path.stem, []).append(str(path))
-        else:
-            workload = read_trace(path, format, tz, tenants)
-            table = requests_of_workload(workload)
-            found += _spread(str(path), table, workload.epoch is not None, spread)
-    if by_name and spread is not None:
-        raise ConfigError(
-            "`--backends` spreads text traces, and Parquet files are given.",
-            hint="Partition them by backend: folders `backend=NAME`.",
-        )
-    found += [_parquet_backend(name, files) for name, files in by_name.items()]
-    return _checked(found)
+def place_of(backend: Backend, row: int) -> tuple[str | None, int | None]:
+    """File and record (from 1) of a request, as far as they are known."""
+    if isinstance(backend, ParquetBackend):
+        for file, rows in zip(backend.inputs, backend.rows, strict=True):
+            if row < rows:
+                return file, row + 1
+            row -= rows
+    return (backend.inputs[0] if len(backend.inputs) == 1 else None), None
 
 
 def open_parquet(file: str) -> pq.ParquetFile:
@@ -141,83 +128,36 @@ def open_parquet(file: str) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(file)
     except (pa.ArrowException, OSError) as cause:
-        reason = str(cause).strip().splitlines()[0]
-        raise TraceError(
-            f"the Parquet file cannot be read ({reason}).",
-            file=file,
-            hint="Write it again.",
-        ) from None
+        raise _unreadable(file, cause) from None
 
 
-def _gather(folder: pathlib.Path, by_name: dict[str, list[str]]) -> None:
-    files = sorted(folder.rglob("*.parquet"))
-    if not files:
-        raise TraceError(
-            "the folder has no Parquet files.",
-            file=folder,
-            hint="Name text traces one by one: `carbjax ledger A.csv B.csv --out DIR`.",
-        )
-    for file in files:
-        parts = file.relative_to(folder).parts[:-1]
-        keys = dict(part.split("=", 1) for part in parts if "=" in part)
-        name = unquote(keys["backend"]) if "backend" in keys else _folder_name(file)
-        by_name.setdefault(name, []).append(str(file))
+def _tables(file: str, skip: int, size: int) -> Iterator[tuple[int, pa.Table]]:
+    """The file's records with the number of the first, from the row group of `skip` on."""
+    reader = open_parquet(file)
+    groups = [reader.metadata.row_group(i) for i in range(reader.num_row_groups)]
+    ends = np.cumsum([group.num_rows for group in groups])
+    first = int(np.searchsorted(ends, skip, side="right"))
+    first_row = 1 + (int(ends[first - 1]) if first else 0)
+    wanted = [name for name in COLUMNS if name in reader.schema_arrow.names]
+    batches = reader.iter_batches(
+        size, range(first, len(groups)), columns=wanted, use_threads=False
+    )
+    while True:
+        try:
+            batch = next(batches, None)
+        except (pa.ArrowException, OSError) as cause:
+            raise _unreadable(file, cause) from None
+        if batch is None:
+            return
+        yield first_row, requests_of(batch, file, first_row)
+        first_row += batch.num_rows
 
 
-def _folder_name(file: pathlib.Path) -> str:
-    return file.resolve().parent.name
-
-
-def _is_parquet(path: pathlib.Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(len(_PARQUET)) == _PARQUET
-    except OSError:
-        return False  # the reader of traces says what is wrong with it
-
-
-def _parquet_backend(name: str, files: list[str]) -> ParquetBackend:
-    rows, calendars = 0, set()
-    for file in files:
-        reader = open_parquet(file)
-        require_columns(reader.schema_arrow, file)
-        if "backend" in reader.schema_arrow.names:
-            raise TraceError(
-                "the file has a column 'backend', so it holds several backends.",
-                file=file,
-                column="backend",
-                hint="Partition by it: `pyarrow.dataset.write_dataset(table, folder, "
-                "format='parquet', partitioning=['backend'], "
-                "partitioning_flavor='hive')`.",
-            )
-        calendars.add(has_calendar(reader.schema_arrow))
-        rows += reader.metadata.num_rows
-    if len(calendars) > 1:
-        raise TraceError(
-            f"some files of backend {name!r} have time stamps, others seconds.",
-            file=files[0],
-            column="arrival",
-            hint="Write all of them alike.",
-        )
-    return ParquetBackend(name, tuple(files), rows, calendars.pop())
-
-
-def _spread(
-    file: str, table: pa.Table, calendar: bool, spread: int | None
-) -> list[Backend]:
-    name = pathlib.Path(file).name
-    if spread is None:
-        return [TableBackend(name, (file,), table, calendar)]
-    width = len(str(spread - 1))
-    return [
-        TableBackend(f"{name}/{i:0{width}d}", (file,), _every(table, i, spread), calendar)
-        for i in range(spread)
-        if i < table.num_rows
-    ]
-
-
-def _every(table: pa.Table, first: int, step: int) -> pa.Table:
-    return table.take(pa.array(range(first, table.num_rows, step)))
+def _unreadable(file: str, cause: Exception) -> TraceError:
+    reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
+    return TraceError(
+        f"the Parquet file cannot be read ({reason}).", file=file, hint="Write it again."
+    )
 
 
 def _require_order(table: pa.Table, last: float, file: str, first_row: int) -> float:
@@ -225,8 +165,7 @@ def _require_order(table: pa.Table, last: float, file: str, first_row: int) -> f
     arrival = table.column("arrival_s").to_numpy()
     if len(arrival) == 0:
         return last
-    before = [last, *arrival[:-1]]
-    back = (arrival < before).nonzero()[0]
+    back = np.flatnonzero(np.diff(arrival, prepend=last) < 0)
     if len(back):
         raise TraceError(
             "the request arrived before the one above it.",
@@ -237,22 +176,3 @@ def _require_order(table: pa.Table, last: float, file: str, first_row: int) -> f
             "the order of their paths.",
         )
     return float(arrival[-1])
-
-
-def _checked(backends: list[Backend]) -> list[Backend]:
-    backends = sorted(backends, key=lambda b: b.name)
-    names = [b.name for b in backends]
-    twice = {name for name in names if names.count(name) > 1}
-    if twice:
-        raise ConfigError(
-            f"two sources make a backend {min(twice)!r}.", hint="Rename one of the files."
-        )
-    if not sum(b.num_requests for b in backends):
-        raise TraceError("there are no requests in the sources.", hint="Give some.")
-    calendars = {b.has_calendar for b in backends if b.num_requests}
-    if len(calendars) > 1:
-        raise ConfigError(
-            "some backends have time stamps, others seconds from an unknown start.",
-            hint="Make a ledger of each kind.",
-        )
-    return [b for b in backends if b.num_requests]

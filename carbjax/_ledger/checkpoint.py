@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from carbjax._errors import OutputError
 from carbjax._ledger.closing import RunningSum
 from carbjax._ledger.files import replacing
+from carbjax._ledger.folder import REQUESTS_FOLDER, part_name, work_folder
 
 
 @dc.dataclass(frozen=True)
@@ -48,15 +49,15 @@ class GroupStore:
     """
 
     def __init__(self, folder: str | os.PathLike[str], number: int):
-        self._parts = pathlib.Path(folder, "requests")
+        self._parts = pathlib.Path(folder, REQUESTS_FOLDER)
         self._number = number
-        self._checkpoint = pathlib.Path(folder, ".work", f"group-{number:05d}.zip")
+        self._checkpoint = pathlib.Path(work_folder(folder), f"group-{number:05d}.zip")
 
     def write_part(self, slice_number: int, rows: pa.Table) -> None:
         """Nothing; the rows stand in a file of their own. Raises `OutputError`."""
         if rows.num_rows == 0:
             return
-        name = f"part-{self._number:05d}-{slice_number:06d}.parquet"
+        name = part_name(self._number, slice_number)
         with replacing(self._parts / name) as temporary:
             pq.write_table(rows, temporary, compression="zstd")
 
@@ -71,7 +72,7 @@ class GroupStore:
             return None
         try:
             return _read(self._checkpoint)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile, pa.ArrowException):
+        except Exception:  # whatever readers of zip, JSON and Arrow make of a torn file
             raise OutputError(
                 "the checkpoint is damaged.",
                 file=self._checkpoint,

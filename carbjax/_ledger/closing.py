@@ -30,16 +30,24 @@ class RunningSum:
 
 
 def require_closed(
-    charged: Mapping[str, float], emitted: Mapping[str, float], where: str
+    charged: Mapping[str, float],
+    emitted: Mapping[str, float],
+    where: str,
+    carried: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
-    """`charged - emitted` by name. Raises `ClosureError` beyond 1e-9 of it."""
+    """`charged - emitted` by name. Raises `ClosureError` beyond 1e-9 of it.
+
+    `carried` was charged before to requests that are not finished: a difference of two
+    such sums rounds as they do, and may be far smaller.
+    """
     residual = {name: charged[name] - emitted[name] for name in emitted}
     for name, value in residual.items():
-        size = max(abs(emitted[name]), abs(charged[name]))
+        before = 0.0 if carried is None else carried[name]
+        size = max(abs(emitted[name]), abs(charged[name]), abs(before))
         if not math.isfinite(value) or abs(value) > TOLERANCE * size:
             raise ClosureError(
                 f"{where}: {name} of requests add up to {charged[name]!r}, and "
                 f"{emitted[name]!r} was emitted. This is a mistake in carbjax, or a cost "
-                "that is not finite; nothing was written for this slice."
+                "that is not finite; the ledger is not finished."
             )
     return residual

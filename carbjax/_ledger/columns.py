@@ -1,9 +1,13 @@
 """Requests as columns of a ledger's input: the same whatever file they come from."""
 
+import difflib
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from carbjax._errors import TraceError
+from carbjax._traces.format import LATEST_RELATIVE_S, unix_unit
 from carbjax._units import INT32_MAX
 from carbjax._workload import Workload
 
@@ -17,6 +21,9 @@ REQUESTS = pa.schema(
     ]
 )
 _TOKENS = ("prompt_tokens", "decode_tokens")
+_LABELS = ("request_id", "tenant_id")
+COLUMNS = ("arrival", *_TOKENS, *_LABELS)
+"""Columns of a Parquet file that are read; the last two may be absent."""
 _MICROSECONDS = 1e6
 # Unix seconds of 2000 and 2100: a calendar in other units lies outside.
 _PLAUSIBLE = (946_684_800.0, 4_102_444_800.0)
@@ -38,7 +45,21 @@ def require_columns(schema: pa.Schema, file: str) -> None:
                 hint="A ledger's Parquet has arrival, prompt_tokens, decode_tokens, and "
                 "may have request_id and tenant_id.",
             )
-    kind = schema.field("arrival").type
+    _require_times(schema.field("arrival").type, file)
+    for name in _TOKENS:
+        if not pa.types.is_integer(schema.field(name).type):
+            raise TraceError(
+                f"tokens are {schema.field(name).type}, not whole numbers.",
+                file=file,
+                column=name,
+                hint="Write them as int32 or int64.",
+            )
+    for name in _LABELS:
+        _require_label(schema, name, file)
+    _require_one_server(schema, file)
+
+
+def _require_times(kind: pa.DataType, file: str) -> None:
     if pa.types.is_timestamp(kind) and kind.tz is None:
         raise TraceError(
             "the time stamps have no time zone.",
@@ -53,13 +74,43 @@ def require_columns(schema: pa.Schema, file: str) -> None:
             column="arrival",
             hint="Write timestamp[us, UTC], or float64 seconds from the start.",
         )
-    for name in _TOKENS:
-        if not pa.types.is_integer(schema.field(name).type):
+
+
+def _require_label(schema: pa.Schema, name: str, file: str) -> None:
+    """Raises `TraceError` where a label is no text, or seems to be misspelt."""
+    if name not in schema.names:
+        near = difflib.get_close_matches(name, set(schema.names) - set(COLUMNS), n=1)
+        if near:
             raise TraceError(
-                f"tokens are {schema.field(name).type}, not whole numbers.",
+                f"this column is not known, and there is no {name!r}.",
+                file=file,
+                column=near[0],
+                hint=f"Is it {name!r}? Rename or drop it.",
+            )
+        return
+    kind = schema.field(name).type
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if not (
+        pa.types.is_string(plain)
+        or pa.types.is_large_string(plain)
+        or pa.types.is_string_view(plain)
+        or pa.types.is_integer(plain)
+    ):
+        raise TraceError(
+            f"labels are {kind}.", file=file, column=name, hint="Write them as string."
+        )
+
+
+def _require_one_server(schema: pa.Schema, file: str) -> None:
+    for name, what in (("backend", "backends"), ("model", "models")):
+        if name in schema.names:
+            raise TraceError(
+                f"the file has a column {name!r}, so it may hold several {what}.",
                 file=file,
                 column=name,
-                hint="Write them as int32 or int64.",
+                hint="Partition by it: `pyarrow.dataset.write_dataset(table, folder, "
+                f"format='parquet', partitioning=[{name!r}], "
+                "partitioning_flavor='hive')`.",
             )
 
 
@@ -70,7 +121,7 @@ def requests_of(batch: pa.RecordBatch | pa.Table, file: str, first_row: int) -> 
     """
     arrival_s = _arrivals(batch, file, first_row)
     tokens = [_tokens(batch, name, file, first_row) for name in _TOKENS]
-    labels = [_labels(batch, name) for name in ("request_id", "tenant_id")]
+    labels = [_labels(batch, name, file) for name in _LABELS]
     return pa.Table.from_arrays([*labels, pa.array(arrival_s), *tokens], schema=REQUESTS)
 
 
@@ -109,23 +160,42 @@ def _arrivals(batch, file: str, first_row: int) -> np.ndarray:
         return arrival_s
     arrival_s = column.cast(pa.float64()).to_numpy()
     _refuse(~np.isfinite(arrival_s), "is not finite", file, first_row, "arrival")
+    _refuse(arrival_s < 0, "is before the start", file, first_row, "arrival")
+    far = arrival_s > LATEST_RELATIVE_S
+    guess = unix_unit(float(arrival_s[far][0])) if far.any() else None
+    problem = f"is years after the start: a Unix time {guess or 'or another unit'}"
+    _refuse(far, problem, file, first_row, "arrival")
     return arrival_s
 
 
 def _tokens(batch, name: str, file: str, first_row: int) -> pa.Array:
     column = batch.column(name)
     _refuse(_missing(column), "is missing", file, first_row, name)
+    huge = f"is more than {INT32_MAX}"
+    if pa.types.is_uint64(column.type):
+        above = pc.greater(column, pa.scalar(INT32_MAX, pa.uint64()))
+        _refuse(np.asarray(above), huge, file, first_row, name)
     tokens = column.cast(pa.int64())
     values = tokens.to_numpy()
     _refuse(values < 0, "is negative", file, first_row, name)
-    _refuse(values > INT32_MAX, f"is more than {INT32_MAX}", file, first_row, name)
+    _refuse(values > INT32_MAX, huge, file, first_row, name)
     return tokens
 
 
-def _labels(batch, name: str) -> pa.Array:
+def _labels(batch, name: str, file: str) -> pa.Array:
     if name not in batch.schema.names:
         return pa.nulls(batch.num_rows, pa.string())
-    return batch.column(name).cast(pa.string())
+    try:
+        labels = batch.column(name).cast(pa.string())
+        labels.validate(full=True)
+    except pa.ArrowException as cause:
+        raise TraceError(
+            f"there are labels that are no text ({cause}).",
+            file=file,
+            column=name,
+            hint="Write them as UTF-8.",
+        ) from None
+    return labels
 
 
 def _missing(column) -> np.ndarray:

@@ -48,6 +48,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
         yield temporary
         _to_disk(temporary)
         os.replace(temporary, target)
+        _to_disk(target.parent)
     except OSError as cause:
         raise _refused(path, cause) from None
     finally:
@@ -55,9 +56,12 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
 
 
 def _to_disk(path: pathlib.Path) -> None:
-    """Waits until the content is there even if the machine stops."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    """Waits until a file's content, or a folder's names, outlast a stop of the machine."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _target(path: str | os.PathLike[str]) -> pathlib.Path:
@@ -69,9 +73,16 @@ def _temporary(target: pathlib.Path) -> pathlib.Path:
     return target.with_name(f".{target.stem}.{secrets.token_hex(4)}{target.suffix}")
 
 
+def _reason(cause: OSError) -> str:
+    """What the system says, also where pyarrow has wrapped it."""
+    if cause.errno is not None:
+        return os.strerror(cause.errno)
+    return str(cause).splitlines()[0]
+
+
 def _refused(path: str | os.PathLike[str], cause: OSError) -> OutputError:
     return OutputError(
-        f"cannot be written ({cause.strerror or cause}).",
+        f"cannot be written ({_reason(cause)}).",
         file=path,
         hint="Give a place where you may write, with room for it.",
     )

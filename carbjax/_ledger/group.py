@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from carbjax._errors import WorkloadError
+from carbjax._errors import CarbjaxError, WorkloadError
 from carbjax._fleet.fleet import Arrivals, Fleet, Served
-from carbjax._ledger.backends import Backend
+from carbjax._ledger.backends import Backend, place_of
 from carbjax._ledger.checkpoint import Checkpoint, GroupStore
 from carbjax._ledger.closing import RunningSum, require_closed
 from carbjax._ledger.columns import REQUESTS
@@ -140,13 +140,25 @@ class _Run:
         )
         too_large = np.flatnonzero(p + d > self.group.system.kv_capacity_tokens)
         if len(too_large):
-            raise WorkloadError(
-                f"a request of backend {self.group.backends[lane].name!r} needs "
-                f"{p[too_large[0]] + d[too_large[0]]} tokens of KV cache, and "
-                f"`kv_capacity_tokens` is {self.group.system.kv_capacity_tokens}.",
-                hint="Leave it out, raise the capacity, or use more GPUs.",
-            )
+            raise self._too_large(lane, came)
         return Arrivals(arrival - self._zero_s, p, d)
+
+    def _too_large(self, lane: int, came: pa.Table) -> WorkloadError:
+        """The error that names the first request that no KV cache of theirs holds."""
+        backend, capacity = self.group.backends[lane], self.group.system.kv_capacity_tokens
+        needs = came["prompt_tokens"].to_numpy() + came["decode_tokens"].to_numpy()
+        first = int(np.argmax(needs > capacity))
+        number = int(self.at.taken[lane]) + first
+        file, row = place_of(backend, number)
+        label = came["request_id"][first].as_py()
+        return WorkloadError(
+            f"request {number if label is None else repr(label)} of backend "
+            f"{backend.name!r} needs {needs[first]} tokens of KV cache, and "
+            f"`kv_capacity_tokens` is {capacity}.",
+            file=file,
+            row=row,
+            hint="Leave it out, raise the capacity, or use more GPUs.",
+        )
 
     def _close(self, served: Served, before: dict[str, float]) -> None:
         """What the slice charged against what it emitted, and both added to the sums."""
@@ -172,7 +184,12 @@ class _Run:
             "embodied_gco2e": float(served.totals["embodied_g"].sum()),
         }
         where = f"group {self.group.number}, slice {self.at.num_slices}"
-        require_closed(found, emitted, where)
+        carried = {
+            "energy_j": before["prefill_j"] + before["decode_j"],
+            "operational_gco2e": before["prefill_g"] + before["decode_g"],
+            "embodied_gco2e": before["embodied_g"],
+        }
+        require_closed(found, emitted, where, carried)
         for name in CLOSED:
             self.at.charged[name].add(found[name])
             self.at.emitted[name].add(emitted[name])
@@ -205,9 +222,16 @@ def _has_ended(group: Group, at: Checkpoint) -> bool:
 
 def _result(group: Group, at: Checkpoint) -> GroupResult:
     assert at.rollups is not None
+    came = int(at.taken.sum())
+    written = int(at.rollups["backend"]["requests"].to_numpy().sum())
+    if at.waiting.num_rows or written != came:
+        raise CarbjaxError(
+            f"group {group.number}: {came} requests came and {written} were written. "
+            "This is a mistake in carbjax."
+        )
     return GroupResult(
         number=group.number,
-        num_requests=int(at.taken.sum()),
+        num_requests=came,
         totals={name: at.emitted[name].value for name in CLOSED},
         residual={n: at.charged[n].value - at.emitted[n].value for n in CLOSED},
         start_s=at.start_s,
@@ -250,7 +274,10 @@ def _split(rows: pa.Table, served: Served) -> tuple[pa.Table, pa.Table]:
     key = rows["key"].to_numpy()
     order = np.argsort(key, kind="stable")
     wanted = (served.lane << _LANE_BITS) + served.row
-    place = order[np.searchsorted(key, wanted, sorter=order)]
+    found = np.searchsorted(key, wanted, sorter=order)
+    place = order[np.minimum(found, len(key) - 1)] if len(key) else found
+    if not np.array_equal(key[place], wanted):
+        raise CarbjaxError("a request was served that had not come: a mistake in carbjax.")
     null = np.flatnonzero(key < 0)
     left = np.ones(len(key), bool)
     left[place] = left[null] = False

@@ -3,7 +3,6 @@
 import hashlib
 import importlib.metadata
 import os
-import pathlib
 import platform
 from collections.abc import Sequence
 from typing import Any
@@ -102,15 +101,25 @@ def require_unchanged(hashes: dict[str, dict[str, Any]]) -> None:
     """Raises `TraceError`, naming the first input that is not what it was."""
     for file, before in hashes.items():
         if _fingerprint(file) != before:
-            raise TraceError(
-                "the file has changed since the ledger was begun.",
-                file=file,
-                hint="Restore it, or make the ledger anew: --fresh.",
-            )
+            raise _changed(file)
+
+
+def _changed(file: str) -> TraceError:
+    return TraceError(
+        "the file has changed since the ledger was begun.",
+        file=file,
+        hint="Restore it, or make the ledger anew: --fresh.",
+    )
 
 
 def require_same(plan: dict[str, Any], before: dict[str, Any], folder: str) -> None:
-    """Raises `ConfigError`, naming what differs between a plan and the one begun."""
+    """Raises what differs between a plan and the one begun.
+
+    `TraceError` where the content of an input does, else `ConfigError`.
+    """
+    for file, content in before.get("inputs", {}).items():
+        if plan["inputs"].get(file, content) != content:
+            raise _changed(file)
     changed = [key for key in plan if plan[key] != before.get(key)]
     if not changed:
         return
@@ -146,8 +155,3 @@ def _hash_of(tree: Any) -> str:
     for leaf in jax.tree.leaves(tree):
         digest.update(np.asarray(leaf).tobytes())
     return digest.hexdigest()
-
-
-def work_folder(folder: str | os.PathLike[str]) -> pathlib.Path:
-    """Where an unfinished ledger keeps its plan and checkpoints."""
-    return pathlib.Path(folder, ".work")

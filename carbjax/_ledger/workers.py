@@ -3,19 +3,26 @@
 import concurrent.futures
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
+import jax
+
 from carbjax._errors import CarbjaxError, ConfigError
 from carbjax._ledger.checkpoint import GroupStore
 from carbjax._ledger.group import Group, GroupResult, run_group
-from carbjax._runtime import enable_compilation_cache, set_precision
+from carbjax._runtime import enable_compilation_cache, set_precision, use_one_thread
 
-# One thread a process: lanes fill it, and processes share the cores.
-_ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-_heard: Any = None  # where a worker tells of its progress
+_LOOK_S = 0.5  # between looks at how far the workers are
+_counts: Any = None  # in a worker: requests that came, by group
+_stop: Any = None  # in a worker: whether another has failed
+
+
+class _Stopped(CarbjaxError):
+    """Another group failed: this one goes on when the ledger does."""
 
 
 def run_groups(
@@ -40,46 +47,75 @@ def _in_processes(
     groups: Sequence[Group], folder: str, workers: int, advance: Callable[[int], None]
 ) -> Iterator[GroupResult]:
     context = multiprocessing.get_context("spawn")
-    queue = context.SimpleQueue()
-
-    def listen() -> None:
-        while (count := queue.get()) is not None:
-            advance(count)
-
-    listener = threading.Thread(target=listen, daemon=True)
-    listener.start()
+    # Neither has a lock: a worker that is killed can leave none behind.
+    counts, stop = context.RawArray("q", len(groups)), context.RawValue("b", 0)
     pool = concurrent.futures.ProcessPoolExecutor(
-        min(workers, len(groups)), context, _begin_worker, (queue,)
+        min(workers, len(groups)), context, _begin_worker, (counts, stop, _programs())
     )
+    told = 0
     try:
-        tasks = [pool.submit(_task, group, folder) for group in groups]
-        for task in concurrent.futures.as_completed(tasks):
-            yield task.result()
+        left = {pool.submit(_task, i, group, folder) for i, group in enumerate(groups)}
+        while left:
+            ended, left = concurrent.futures.wait(
+                left, _LOOK_S, concurrent.futures.FIRST_COMPLETED
+            )
+            came = sum(counts)
+            advance(came - told)
+            told = came
+            yield from (task.result() for task in ended)
     except BrokenProcessPool:
         raise CarbjaxError(
-            "a worker process died (out of memory?). Run the command again: the ledger "
-            "goes on where it stopped; --workers 1 needs less memory."
+            "a worker process died (out of memory?). Run it again: the ledger goes on "
+            "where it stopped, and 1 worker needs less memory. In a script, call "
+            "`make_ledger` under `if __name__ == '__main__':`."
         ) from None
     finally:
+        stop.value = 1
         pool.shutdown(cancel_futures=True)
-        queue.put(None)
-        listener.join()
 
 
-def _begin_worker(queue: Any) -> None:
-    global _heard
-    _heard = queue
-    _set_up()
+def _begin_worker(counts: Any, stop: Any, programs: str | None) -> None:
+    global _counts, _stop
+    _counts, _stop = counts, stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it tells it to stop
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _begin_computing()
+    if programs is not None:
+        enable_compilation_cache(programs)
 
 
-def _set_up() -> None:
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_ONE_THREAD}"
-    set_precision(64)
+def _end_with_parent() -> None:
+    """Ends this process when the one that started it is gone, however it went."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def set_up_worker() -> None:
+    """Nothing; this process computes as a worker: with one thread in 64 bits."""
+    _begin_computing()
     enable_compilation_cache()
 
 
-def _task(group: Group, folder: str) -> GroupResult:
-    return run_group(group, GroupStore(folder, group.number), _heard.put)
+def _begin_computing() -> None:
+    # One thread a process: lanes fill it, and processes share the cores.
+    use_one_thread()
+    set_precision(64)
+
+
+def _programs() -> str | None:
+    """Where this process keeps compiled programs, if it does."""
+    return jax.config.jax_compilation_cache_dir
+
+
+def _task(place: int, group: Group, folder: str) -> GroupResult:
+    def advance(count: int) -> None:
+        _counts[place] += count
+        if _stop.value:
+            raise _Stopped("another group of backends failed.")
+
+    return run_group(group, GroupStore(folder, group.number), advance)
 
 
 def _on_ray(
@@ -97,15 +133,24 @@ def _on_ray(
         ) from None
     if not ray.is_initialized():
         ray.init(log_to_driver=False)
+    keep_programs = _programs() is not None
 
     @ray.remote(max_retries=-1, num_cpus=1)
     def task(group: Group) -> GroupResult:
-        _set_up()
+        _begin_computing()
+        if keep_programs:  # another machine's folder, if its CPU is of another kind
+            enable_compilation_cache()
         return run_group(group, GroupStore(folder, group.number), lambda count: None)
 
     waiting = [task.remote(group) for group in groups]
-    while waiting:
-        (ended,), waiting = ray.wait(waiting, num_returns=1)
-        result = ray.get(ended)
-        advance(result.num_requests)
-        yield result
+    try:
+        while waiting:
+            (ended,), waiting = ray.wait(waiting, num_returns=1)
+            result = ray.get(ended)
+            advance(result.num_requests)
+            yield result
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from None
+    finally:
+        for one in waiting:
+            ray.cancel(one, force=True)

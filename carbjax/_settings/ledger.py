@@ -21,6 +21,19 @@ class LedgerSection(Section):
     backends: Whole | None = Field(
         default=None, description="Backends that a text trace's requests go to in turn."
     )
+    iterations: str | None = Field(
+        default=None,
+        description="Log of a server's iterations; SOURCE is then the one log of its "
+        "requests, and nothing is simulated.",
+    )
+    meter: str | None = Field(
+        default=None,
+        description="Readings of its GPUs' energy counters: the total is theirs then.",
+    )
+    unix_minus_clock_s: float | None = Field(
+        default=None,
+        description="Unix time less the iterations' clock, where the log does not tell.",
+    )
     market_intensity: Annotated[float, Field(ge=0, le=5000)] | None = Field(
         default=None,
         description="g/kWh of the electricity that was bought, for a column of its own.",
