@@ -1,6 +1,6 @@
 """The paper's two case studies (section 4.2), computed through the public interface.
 
-    python experiments/case_studies.py
+    python -m experiments.case_studies
 
 1. Leave-one-out does not divide what was emitted: most of it stays with the provider.
 2. Token-based attribution contradicts itself: the same requests owe 7 T_a when they are

@@ -1,6 +1,6 @@
 """Time and energy of each operator of Llama-3.1-8B against the tokens in the batch.
 
-    python experiments/figure1_operators.py [CONFIG] [--out FOLDER]
+    python -m experiments.figure1_operators [CONFIG] [--set KEY=VALUE] [--out FOLDER]
 
 Points are public measurements, curves what `System.operator_costs` says: time of one
 layer on A100, H200 and B200, energy on H200 and B200, whose power was measured too, of
@@ -16,10 +16,7 @@ twice one of half its depth, and the LM head one of 65536 columns, times 128256 
 Prints what it shows, writes `figure1_operators.csv`, `.png` and `.svg`.
 """
 
-import argparse
-import os
 import pathlib
-import tomllib
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -27,21 +24,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pa_csv
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from rich.table import Table
 
-jax.config.update("jax_enable_x64", True)
+import carbjax as cj
+from experiments.workbench.drawing import BLUE, GREEN, ORANGE, PINK, new_figure, tidy
+from experiments.workbench.inputs import data_path
+from experiments.workbench.settings import begin
+from experiments.workbench.tables import console, to_table, where, write
 
-import matplotlib  # noqa: E402
-from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-from matplotlib.lines import Line2D  # noqa: E402
-from rich.console import Console  # noqa: E402
-from rich.table import Table  # noqa: E402
-
-import carbjax as cj  # noqa: E402
-
-_ROOT = pathlib.Path(__file__).parents[1]
-_CONFIG = _ROOT / "configs" / "figure1_operators.toml"
+NAME = "figure1_operators"
+MEASUREMENTS = pathlib.Path("aiconfigurator")
 CURVE, MEASURED, ASSEMBLED = "curve", "measured", "assembled"
 OPERATORS = {
     "qkv_projection": "QKV projection",
@@ -69,12 +63,10 @@ VIDUR_NAMES = {
     "mlp_up_proj": "gate_up_projection",
     "mlp_down_proj": "down_projection",
 }
-# Okabe and Ito's palette, told apart with any kind of colour vision; one a GPU.
-_COLOURS = ("#E69F00", "#0072B2", "#009E73", "#CC79A7")
+_COLOURS = (ORANGE, BLUE, GREEN, PINK)  # one a GPU
 _MARKERS = "o^sD"
 _POINT = {"linestyle": "", "markersize": 3.5, "markeredgewidth": 0.6, "alpha": 0.8}
 _QUANTITIES = {"latency_s": "time (s)", "energy_j": "energy (J)", "power_w": "power (W)"}
-_WIDTH_WITHOUT_TERMINAL = 110
 _DIGITS = 6
 _POINTS_PER_OCTAVE = 4
 
@@ -83,12 +75,12 @@ class Settings(NamedTuple):
     """What is drawn, as the configuration says."""
 
     model: str
-    accelerators: list[str]
-    metered: list[str]  # those of them whose power was measured
+    accelerators: tuple[str, ...]
+    metered: tuple[str, ...]  # those of them whose power was measured
     largest_batch: int  # tokens
     decode_context: int  # tokens
     least_power_weight: float
-    gemm_sizes_out_of_order: list[int]  # rows m whose power is of another call
+    gemm_sizes_out_of_order: tuple[int, ...]  # rows m whose power is of another call
 
 
 class Point(NamedTuple):
@@ -104,30 +96,11 @@ class Point(NamedTuple):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time and energy of each operator.")
-    parser.add_argument("config", nargs="?", type=pathlib.Path, default=_CONFIG)
-    parser.add_argument("--out", type=pathlib.Path, default=_ROOT / "figures")
-    arguments = parser.parse_args()
-    settings = read_settings(arguments.config)
-    data = data_folder()
-    if not data.is_dir():
-        parser.error(
-            f"there are no measurements at {data}; set CARBJAX_DATA to their folder."
-        )
-    rows = table([*curves(settings), *measured(settings, data)])
+    settings, out = begin(__doc__, NAME, Settings, [MEASUREMENTS])
+    data = data_path(MEASUREMENTS).parent
+    rows = to_table([*curves(settings), *measured(settings, data)])
     print_findings(rows, settings)
-    for written in write(rows, settings, arguments.out):
-        print(f"wrote {written}")
-
-
-def read_settings(path: pathlib.Path) -> Settings:
-    return Settings(**tomllib.loads(path.read_text(encoding="utf-8")))
-
-
-def data_folder() -> pathlib.Path:
-    """Where the measurements should lie: in CARBJAX_DATA, else beside the checkout."""
-    given = os.environ.get("CARBJAX_DATA")
-    return pathlib.Path(given) if given else _ROOT.parent / "shared" / "data"
+    write(NAME, {NAME: rows}, draw(rows, settings), out)
 
 
 def curves(settings: Settings) -> Iterator[Point]:
@@ -263,16 +236,8 @@ def point(
     return Point(accelerator, operator, kind, _rounded(num_tokens), latency, *known)
 
 
-def table(points: list[Point]) -> pa.Table:
-    columns = zip(*points, strict=True)
-    return pa.table(dict(zip(Point._fields, map(list, columns), strict=True)))
-
-
 def print_findings(rows: pa.Table, settings: Settings) -> None:
     """Energy of a token at both ends of what was measured, the power, and the sentence."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDTH_WITHOUT_TERMINAL)
     title = f"{settings.model}, one layer: energy a token, and power"
     headings = ("GPU", "operator", "tokens", "mJ a token", "ratio", "curve", "power, W")
     shown = Table(*headings, title=title, title_justify="left")
@@ -281,7 +246,7 @@ def print_findings(rows: pa.Table, settings: Settings) -> None:
             part = where(rows, accelerator=accelerator, operator=operator)
             shown.add_row(accelerator, operator, *_row(part))
         shown.add_section()
-    console.print(shown)
+    console().print(shown)
     for accelerator in settings.metered:
         print(sentence(where(rows, accelerator=accelerator)))
 
@@ -331,25 +296,9 @@ def _ends(rows: pa.Table) -> tuple[float, float, float]:
     return per_token[0], per_token[-1], per_token[0] / per_token[-1]
 
 
-def write(rows: pa.Table, settings: Settings, folder: pathlib.Path) -> list[pathlib.Path]:
-    """The paths written."""
-    folder.mkdir(parents=True, exist_ok=True)
-    csv = folder / "figure1_operators.csv"
-    pa_csv.write_csv(rows, csv, pa_csv.WriteOptions(quoting_style="none"))
-    figure = draw(rows, settings)
-    images = [csv.with_suffix(suffix) for suffix in (".png", ".svg")]
-    # A figure of the same numbers is the same file.
-    with matplotlib.rc_context({"svg.hashsalt": "figure1_operators"}):
-        figure.savefig(images[0], dpi=150)
-        figure.savefig(images[1], metadata={"Date": None})
-    return [csv, *images]
-
-
 def draw(rows: pa.Table, settings: Settings) -> Figure:
     """A column an operator; rows are time, energy and power, of one layer."""
-    figure = Figure(figsize=(14, 6.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    grid = figure.subplots(3, len(OPERATORS), sharex=True, sharey="row")
+    figure, grid = new_figure(14, 6.6, 3, len(OPERATORS), sharex=True, sharey="row")
     for operator, column in zip(OPERATORS, grid.T, strict=True):
         for axes, quantity in zip(column, _QUANTITIES, strict=True):
             _draw_panel(axes, where(rows, operator=operator), quantity, settings)
@@ -381,8 +330,7 @@ def _draw_panel(axes, rows: pa.Table, quantity: str, settings: Settings) -> None
     axes.set_xscale("log", base=2)
     axes.set_xticks([1, 16, 256, 4096], ["1", "16", "256", "4096"])
     axes.set_yscale("linear" if quantity == "power_w" else "log")
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
+    tidy(axes)
 
 
 def _draw_constant(axes, largest: float) -> None:
@@ -400,12 +348,6 @@ def _legend(settings: Settings) -> list[Line2D]:
     ]
     hollow = {"color": "black", "marker": "o", "fillstyle": "none", "markersize": 4}
     return [*gpus, Line2D([], [], linestyle="", label="of other calls", **hollow)]
-
-
-def where(rows: pa.Table, **wanted: object) -> pa.Table:
-    for column, value in wanted.items():
-        rows = rows.filter(pa.array(rows[column].to_numpy() == value))
-    return rows
 
 
 def _rounded(number: float) -> float:

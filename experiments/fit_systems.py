@@ -1,6 +1,6 @@
 """Regenerate the shipped parameter files from the shared measurements.
 
-    CARBJAX_DATA=path/to/data python experiments/fit_systems.py [--out FOLDER] [GPU ...]
+    CARBJAX_DATA=path/to/data python -m experiments.fit_systems [--out FOLDER] [GPU ...]
 
 The measurements and their licences are described in the data folder's README; the
 results go to `carbjax/_surrogate/parameters/`.

@@ -1,7 +1,6 @@
 """The four criteria for every method: the paper's question, as one table.
 
-    python experiments/four_criteria.py [--limit WORKLOADS] [--methods NAMES]
-        [--results FOLDER] [--out FOLDER]
+    python -m experiments.four_criteria [CONFIG] [--results FOLDER] [--out FOLDER]
 
 Runs of twelve requests are cut from the Azure conversation trace at random places, with
 arrivals as recorded, 3, 10 and 30 times as fast in turns, and served by one H200
@@ -9,65 +8,54 @@ arrivals as recorded, 3, 10 and 30 times as fast in turns, and served by one H20
 Shapley value and broken axioms, growth of cost, values of v that it takes to be within 5%
 and 1% of the mean share, and what halving a prompt or an answer saves.
 
-Finished tasks are kept in `--results`, so that an interrupted run goes on. Prints the
-table, writes `four_criteria.csv`, `.png` and `.svg`.
+CONFIG is that of `carbjax evaluate`, configs/evaluation_full.toml by default; its trace
+is looked for in the data folder. Finished tasks are kept in `--results`, so that an
+interrupted run goes on. Prints the table, writes `four_criteria.csv`, `.png` and `.svg`.
 """
 
 import argparse
-import os
+import functools as ft
 import pathlib
+import tomllib
+from typing import Any
 
 import jax
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pa_csv
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from rich.progress import Progress
 
-jax.config.update("jax_enable_x64", True)
+import carbjax as cj
+from carbjax._progress import listening
+from experiments.workbench.drawing import BLUE, GREEN, ORANGE, PINK, new_figure, tidy
+from experiments.workbench.inputs import CONVERSATIONS, conversations, data_path
+from experiments.workbench.settings import ROOT, config_path
+from experiments.workbench.tables import console, write
 
-import matplotlib  # noqa: E402
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-from rich.console import Console  # noqa: E402
-from rich.progress import Progress  # noqa: E402
-
-import carbjax as cj  # noqa: E402
-from carbjax._progress import listening  # noqa: E402
-
-_ROOT = pathlib.Path(__file__).parents[1]
-_TRACE = pathlib.Path("azure_llm_2023", "AzureLLMInferenceTrace_conv.csv")
-NUM_WORKLOADS, NUM_REQUESTS = 20, 12
-LOADS = (1.0, 3.0, 10.0, 30.0)
-EPS = (0.05, 0.01)
-SEED = 2025
+NAME = "four_criteria"
 TRUTH = "shapley"
 _AXES = "CItR"
 _PERCENT = 100.0
 _LEAST = 1e-4  # of the truth; nearer ones are drawn there
-_WIDTH_WITHOUT_TERMINAL = 150
-# Okabe and Ito's palette, told apart with any kind of colour vision.
-_BLUE, _ORANGE, _GREEN, _PINK = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
-_FOUR = dict(zip(_AXES, zip((_BLUE, _ORANGE, _GREEN, _PINK), "os^D", strict=True)))
+_FOUR = dict(zip(_AXES, zip((BLUE, ORANGE, GREEN, PINK), "os^D", strict=True)))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="The four criteria for every method.")
-    parser.add_argument("--limit", type=int, default=NUM_WORKLOADS)
-    parser.add_argument("--methods", help="names, separated by commas; default: all")
-    parser.add_argument(
-        "--results", type=pathlib.Path, default=_ROOT / "out" / "four_criteria"
-    )
-    parser.add_argument("--out", type=pathlib.Path, default=_ROOT / "figures")
+    full = config_path("evaluation_full")
+    parser.add_argument("config", nargs="?", type=pathlib.Path, default=full)
+    parser.add_argument("--results", type=pathlib.Path, default=ROOT / "out" / NAME)
+    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "figures")
     arguments = parser.parse_args()
-    path = trace_path()
-    if not path.is_file():
+    if not data_path(CONVERSATIONS).is_file():
         parser.error(
-            f"there is no trace at {path}; set CARBJAX_DATA to the folder that holds "
-            f"{_TRACE}."
+            f"there is no trace at {data_path(CONVERSATIONS)}; set CARBJAX_DATA to the "
+            f"folder that holds {CONVERSATIONS}."
         )
+    jax.config.update("jax_enable_x64", True)
     cj.enable_compilation_cache()
-    names = arguments.methods.split(",") if arguments.methods else None
-    trace = cj.read_trace(path, tz="UTC")
+    settings = tomllib.loads(arguments.config.read_text(encoding="utf-8"))
     with Progress(transient=True) as bar:
         task = bar.add_task("", total=None)
 
@@ -75,77 +63,47 @@ def main() -> None:
             bar.update(task, description=what, completed=done, total=total)
 
         with listening(show):
-            found = judge(trace, arguments.limit, names, arguments.results)
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDTH_WITHOUT_TERMINAL)
-    console.print(found.table())
-    for written in write(found.summary, arguments.limit, arguments.out):
-        print(f"wrote {written}")
-
-
-def trace_path() -> pathlib.Path:
-    """Where the trace should lie: in CARBJAX_DATA, else beside the checkout."""
-    folder = os.environ.get("CARBJAX_DATA") or _ROOT.parent / "shared" / "data"
-    return pathlib.Path(folder) / _TRACE
+            found = judge(conversations(), settings, arguments.results)
+    console(150).print(found.table())
+    cuts = settings["workloads"]
+    figure = draw(found.summary, cuts["count"], cuts["requests"])
+    write(NAME, {NAME: found.summary}, figure, arguments.out)
 
 
 def judge(
-    trace: cj.Workload,
-    num_workloads: int,
-    methods: list[str] | None,
-    results: pathlib.Path,
-    num_requests: int = NUM_REQUESTS,
+    trace: cj.Workload, settings: dict[str, Any], results: pathlib.Path
 ) -> cj.Evaluation:
-    """The methods by all criteria, on cuts of the trace."""
+    """The methods by all criteria, on cuts of the trace, as the configuration says."""
+    asked, workloads = settings["evaluation"], settings["workloads"]
     cuts = cj.cut_workloads(
-        trace, num_workloads, num_requests=num_requests, loads=LOADS, seed=SEED
+        trace,
+        workloads["count"],
+        num_requests=workloads["requests"],
+        loads=workloads["loads"],
+        seed=asked["seed"],
     )
-    system = cj.System.load("h200-sxm", "llama-3.1-8b", policy="chunked_prefill")
-    return cj.evaluate(
-        methods,
-        workloads=cuts,
-        system=system,
-        eps=EPS,
-        seed=SEED,
-        out=results,
-        limit_s=None,
-    )
+    system = cj.System.load(**settings["system"])
+    return cj.evaluate(**asked, workloads=cuts, system=system, out=results)
 
 
-def write(
-    summary: pa.Table, num_workloads: int, folder: pathlib.Path
-) -> list[pathlib.Path]:
-    """The paths written."""
-    folder.mkdir(parents=True, exist_ok=True)
-    csv = folder / "four_criteria.csv"
-    pa_csv.write_csv(summary, csv, pa_csv.WriteOptions(quoting_style="needed"))
-    figure = draw(summary, num_workloads)
-    images = [csv.with_suffix(suffix) for suffix in (".png", ".svg")]
-    # A figure of the same numbers is the same file.
-    with matplotlib.rc_context({"svg.hashsalt": "four_criteria"}):
-        figure.savefig(images[0], dpi=150)
-        figure.savefig(images[1], metadata={"Date": None})
-    return [csv, *images]
-
-
-def draw(summary: pa.Table, num_workloads: int) -> Figure:
+def draw(summary: pa.Table, num_workloads: int, num_requests: int) -> Figure:
     """A line a method, nearest to the truth first; a panel a criterion."""
     judged = [line for line in summary.to_pylist() if line["relative"] is not None]
     lines = sorted(judged, key=lambda line: line["relative"])
-    figure = Figure(figsize=(14, 1.8 + 0.3 * len(lines)), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(1, 5, sharey=True, width_ratios=(3, 1.4, 2.2, 2.6, 2.6))
-    for panel, fill in zip(
-        panels, (_distances, _axioms, _growth, _samples, _rewards), strict=True
-    ):
+    widths = (3, 1.4, 2.2, 2.6, 2.6)
+    figure, (panels,) = new_figure(
+        14, 1.8 + 0.3 * len(lines), columns=5, sharey=True, width_ratios=widths
+    )
+    most = 2.0 ** (num_requests + 1)  # beyond all coalitions: never
+    fills = _distances, _axioms, _growth, ft.partial(_samples, most), _rewards
+    titles = "fairness", "axioms", "scalability", "sample efficiency", "incentives"
+    for panel, fill, title in zip(panels, fills, titles, strict=True):
         fill(panel, lines)
-        panel.grid(axis="x", alpha=0.3)
-        panel.spines[["top", "right"]].set_visible(False)
+        tidy(panel, title, grid="x")
     panels[0].set_yticks(range(len(lines)), [line["method"] for line in lines])
     panels[0].invert_yaxis()
     figure.suptitle(
-        f"{num_workloads} cuts of {NUM_REQUESTS} requests of the Azure conversation "
+        f"{num_workloads} cuts of {num_requests} requests of the Azure conversation "
         "trace, H200, Llama-3.1-8B: medians",
         fontsize="medium",
     )
@@ -159,17 +117,15 @@ def _distances(panel: Axes, lines: list[dict]) -> None:
     )
     low, high = np.fmin(low, middle), np.fmax(high, middle)
     rows = np.arange(len(lines))
-    panel.errorbar(middle, rows, xerr=(middle - low, high - middle), fmt="o", color=_BLUE)
+    panel.errorbar(middle, rows, xerr=(middle - low, high - middle), fmt="o", color=BLUE)
     panel.set_xscale("log")
     panel.xaxis.set_major_formatter("{x:g}")
     panel.set_xlabel("distance to Shapley (%)\n95% interval of the median")
-    panel.set_title("fairness", fontsize="medium", loc="left")
 
 
 def _axioms(panel: Axes, lines: list[dict]) -> None:
-    panel.barh(range(len(lines)), _column(lines, "num_broken"), color=_BLUE, height=0.55)
+    panel.barh(range(len(lines)), _column(lines, "num_broken"), color=BLUE, height=0.55)
     panel.set_xlabel("axioms broken,\nof 8")
-    panel.set_title("axioms", fontsize="medium", loc="left")
 
 
 def _growth(panel: Axes, lines: list[dict]) -> None:
@@ -180,15 +136,13 @@ def _growth(panel: Axes, lines: list[dict]) -> None:
     panel.axvline(1, color="#999999", linewidth=0.8)
     panel.set_xlabel("exponent of the cost\nin C, I, t, R")
     _legend(panel)
-    panel.set_title("scalability", fontsize="medium", loc="left")
 
 
-def _samples(panel: Axes, lines: list[dict]) -> None:
-    most = 2.0 ** (NUM_REQUESTS + 1)  # beyond all coalitions: never
+def _samples(most: float, panel: Axes, lines: list[dict]) -> None:
     rows = np.arange(len(lines))
     for eps, colour, marker, shift in (
-        ("5%", _ORANGE, "s", -0.14),
-        ("1%", _BLUE, "o", 0.14),
+        ("5%", ORANGE, "s", -0.14),
+        ("1%", BLUE, "o", 0.14),
     ):
         needed = np.minimum(_column(lines, f"N_{eps}"), most)
         panel.plot(needed, rows + shift, marker, color=colour, markersize=5, label=eps)
@@ -198,21 +152,19 @@ def _samples(panel: Axes, lines: list[dict]) -> None:
     panel.minorticks_off()
     panel.set_xlabel("values of v to be within 5%, 1%\nof the mean share")
     _legend(panel)
-    panel.set_title("sample efficiency", fontsize="medium", loc="left")
 
 
 def _rewards(panel: Axes, lines: list[dict]) -> None:
     rows = np.arange(len(lines))
     for part, colour, marker, shift in (
-        ("prompt", _ORANGE, "s", -0.14),
-        ("decode", _BLUE, "o", 0.14),
+        ("prompt", ORANGE, "s", -0.14),
+        ("decode", BLUE, "o", 0.14),
     ):
         rewards = _PERCENT * _column(lines, f"R_{part}")
         panel.plot(rewards, rows + shift, marker, color=colour, markersize=5, label=part)
     panel.axvline(0, color="#999999", linewidth=0.8)
     panel.set_xlabel("part of the bill that\nhalving saves (%)")
     _legend(panel)
-    panel.set_title("incentives", fontsize="medium", loc="left")
 
 
 def _legend(panel: Axes) -> None:

@@ -1,6 +1,6 @@
 """How strongly each method rewards a shorter prompt and a shorter answer.
 
-    python experiments/incentive_curves.py [--limit CUTS] [--methods NAMES] [--out FOLDER]
+    python -m experiments.incentive_curves [CONFIG] [--set KEY=VALUE] [--out FOLDER]
 
 Runs of six requests are cut from the Azure conversation trace, arriving three times as
 fast as recorded on an H200 (Llama-3.1-8B). The third request is given prompts of 16 to
@@ -12,45 +12,45 @@ Prints a table of each method's mean distance to the reward that exact Shapley g
 writes `incentive_curves.csv`, `.png` and `.svg`.
 """
 
-import argparse
-import os
-import pathlib
-from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv as pa_csv
+from matplotlib.figure import Figure
+from rich.progress import track
+from rich.table import Table
 
-jax.config.update("jax_enable_x64", True)
+import carbjax as cj
+from experiments.workbench.cuts import compress, first_request
+from experiments.workbench.drawing import PALETTE, new_figure, tidy
+from experiments.workbench.inputs import CONVERSATIONS, conversations
+from experiments.workbench.settings import begin
+from experiments.workbench.tables import console, to_table, write
 
-import matplotlib  # noqa: E402
-from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-from rich.console import Console  # noqa: E402
-from rich.progress import track  # noqa: E402
-from rich.table import Table  # noqa: E402
-
-import carbjax as cj  # noqa: E402
-
-_ROOT = pathlib.Path(__file__).parents[1]
-_TRACE = pathlib.Path("azure_llm_2023", "AzureLLMInferenceTrace_conv.csv")
-NUM_CUTS = 4
-NUM_REQUESTS, PROBE = 6, 2
-LOAD = 3.0
-OTHER_PART = {"prompt": 200, "decode": 1000}  # answer, prompt
-LENGTHS = {
-    "prompt": (16, 64, 256, 1024, 4096, 8192),
-    "decode": (8, 32, 128, 512, 2048),
-}
+NAME = "incentive_curves"
 TRUTH = "shapley"
-# `sampled` enumerates so few players, and is then `shapley`.
-LEFT_OUT = ("sampled",)
-SEED = 2025
+PARTS = {"prompt": "prompt", "decode": "answer"}
 _DECIMALS = 6
-# Okabe and Ito's palette; dashed where it is used again.
-_PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999")
+
+
+class Settings(NamedTuple):
+    """Which requests get which lengths, as the configuration says."""
+
+    accelerator: str
+    model: str
+    num_cuts: int
+    num_requests: int
+    probe: int
+    load: float
+    prompts: tuple[int, ...]
+    answer: int
+    answers: tuple[int, ...]
+    prompt: int
+    seed: int
+    methods: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+    def lengths(self, part: str) -> tuple[int, ...]:
+        return self.prompts if part == "prompt" else self.answers
 
 
 class Reward(NamedTuple):
@@ -67,63 +67,40 @@ class Reward(NamedTuple):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Reduction rewards of every method.")
-    parser.add_argument("--limit", type=int, default=NUM_CUTS, help="number of cuts")
-    parser.add_argument("--methods", nargs="+", help="by default all that are exact")
-    parser.add_argument("--out", type=pathlib.Path, default=_ROOT / "figures")
-    arguments = parser.parse_args()
-    if arguments.limit < 1:
-        parser.error(f"--limit is {arguments.limit}; give at least 1.")
-    path = trace_path()
-    if not path.is_file():
-        parser.error(
-            f"there is no trace at {path}; set CARBJAX_DATA to the folder that holds "
-            f"{_TRACE}."
-        )
-    cj.enable_compilation_cache()
-    trace = cj.read_trace(path, tz="UTC")
-    rows = measure(trace, arguments.limit, arguments.methods)
-    print_table(rows)
-    for written in write(rows, arguments.out):
-        print(f"wrote {written}")
+    settings, out = begin(__doc__, NAME, Settings, [CONVERSATIONS])
+    rows = measure(conversations(), settings)
+    print_table(rows, settings)
+    write(NAME, {NAME: to_table(rows)}, draw(rows, settings), out)
 
 
-def trace_path() -> pathlib.Path:
-    """Where the trace should lie: in CARBJAX_DATA, else beside the checkout."""
-    folder = os.environ.get("CARBJAX_DATA") or _ROOT.parent / "shared" / "data"
-    return pathlib.Path(folder) / _TRACE
-
-
-def measure(
-    trace: cj.Workload, num_cuts: int, methods: Sequence[str] | None = None
-) -> list[Reward]:
+def measure(trace: cj.Workload, settings: Settings) -> list[Reward]:
     """A row for each cut, method, length and halved part."""
-    system = cj.System.load("h200-sxm", "llama-3.1-8b")
-    names = methods or [name for name in cj.methods() if name not in LEFT_OUT]
-    names = list(dict.fromkeys([TRUTH, *names]))
+    system = cj.System.load(settings.accelerator, settings.model)
+    all_methods = [name for name in cj.methods() if name not in settings.left_out]
+    names = dict.fromkeys([TRUTH, *(settings.methods or all_methods)])
     rows = []
-    for cut in track(range(num_cuts), description="cuts", transient=True):
-        first = _first_request(trace, cut)
-        requests = trace.select(slice(first, first + NUM_REQUESTS))
-        for against in LENGTHS:
-            workload = _with_probe(requests, against)
+    for cut in track(range(settings.num_cuts), description="cuts", transient=True):
+        first = first_request(trace, cut, settings.num_requests, settings.seed)
+        requests = trace.select(slice(first, first + settings.num_requests))
+        for part in PARTS:
+            workload = _with_probe(requests, part, settings)
             for name in names:
-                found = _curve(workload, system, name, against)
-                rows += [Reward(cut, first, name, against, *each) for each in found]
+                found = _curve(workload, system, name, part, settings)
+                rows += [Reward(cut, first, name, part, *each) for each in found]
     return rows
 
 
 def _curve(
-    workload: cj.Workload, system: cj.System, method: str, against: str
+    workload: cj.Workload, system: cj.System, method: str, part: str, settings: Settings
 ) -> list[tuple[int, str, float, float]]:
     """The last four fields of `Reward`."""
     curve = cj.incentive_curve(
         workload,
         system,
         method,
-        against=against,
-        values=LENGTHS[against],
-        requests=[PROBE],
+        against=part,
+        values=settings.lengths(part),
+        requests=[settings.probe],
         elasticity=False,
     )
     return [
@@ -138,104 +115,77 @@ def _curve(
     ]
 
 
-def _with_probe(requests: cj.Workload, against: str) -> cj.Workload:
+def _with_probe(requests: cj.Workload, part: str, settings: Settings) -> cj.Workload:
     """The requests faster, and the fixed part of the one that is looked at."""
-    prompt, answer = requests.num_prefill_tokens.copy(), requests.num_decode_tokens.copy()
-    (answer if against == "prompt" else prompt)[PROBE] = OTHER_PART[against]
-    arrival_s = (requests.arrival_s - requests.start_s) / LOAD
-    return cj.Workload(arrival_s, prompt, answer)
+    faster = compress(requests, settings.load)
+    prompt, answer = faster.num_prefill_tokens.copy(), faster.num_decode_tokens.copy()
+    if part == "prompt":
+        answer[settings.probe] = settings.answer
+    else:
+        prompt[settings.probe] = settings.prompt
+    return faster.with_tokens(prompt, answer)
 
 
-def _first_request(trace: cj.Workload, cut: int) -> int:
-    """A random place for the cut, the same whatever the number of cuts."""
-    rng = np.random.default_rng((SEED, cut))
-    return int(rng.integers(trace.num_requests - NUM_REQUESTS + 1))
-
-
-def rewards(rows: list[Reward], method: str, against: str, halved: str) -> np.ndarray:
-    """Rewards of a method, `"cuts lengths"`."""
+def rewards(rows: list[Reward], method: str, part: str) -> np.ndarray:
+    """For halving the part whose length varies, `"cuts lengths"`."""
     mine = [
-        row.reward
-        for row in rows
-        if (row.method, row.against, row.halved) == (method, against, halved)
+        row for row in rows if (row.method, row.against, row.halved) == (method, part, part)
     ]
-    return np.array(mine).reshape(-1, len(LENGTHS[against]))
+    num_cuts = len({row.cut for row in mine})
+    return np.array([row.reward for row in mine]).reshape(num_cuts, -1)
 
 
 def distance(rows: list[Reward], method: str, part: str) -> float:
-    """Mean distance to Shapley's reward for halving the part whose length varies."""
-    truth = rewards(rows, TRUTH, part, part)
-    return float(np.nanmean(np.abs(rewards(rows, method, part, part) - truth)))
+    """Mean distance to Shapley's reward."""
+    off = np.abs(rewards(rows, method, part) - rewards(rows, TRUTH, part))
+    return float(np.nanmean(off))
 
 
 def by_distance(rows: list[Reward]) -> list[str]:
     """The methods, those whose rewards are nearest to Shapley's first."""
     names = dict.fromkeys(row.method for row in rows)
-    return sorted(
-        names, key=lambda n: distance(rows, n, "prompt") + distance(rows, n, "decode")
-    )
+    return sorted(names, key=lambda n: sum(distance(rows, n, part) for part in PARTS))
 
 
-def print_table(rows: list[Reward]) -> None:
+def print_table(rows: list[Reward], settings: Settings) -> None:
     table = Table(
         title="Reward for halving, mean over cuts, and mean distance to Shapley's",
         title_justify="left",
     )
     table.add_column("method")
-    for part in LENGTHS:
-        for tokens in (LENGTHS[part][0], LENGTHS[part][-1]):
-            table.add_column(f"{part} of {tokens}", justify="right")
+    for part, name in PARTS.items():
+        lengths = settings.lengths(part)
+        for tokens in (lengths[0], lengths[-1]):
+            table.add_column(f"{name} of {tokens}", justify="right")
         table.add_column("distance", justify="right")
     for name in by_distance(rows):
         cells = []
-        for part in LENGTHS:
-            mean = rewards(rows, name, part, part).mean(0)
-            cells += [
-                f"{mean[0]:.3f}",
-                f"{mean[-1]:.3f}",
-                f"{distance(rows, name, part):.3f}",
-            ]
+        for part in PARTS:
+            mean = rewards(rows, name, part).mean(0)
+            numbers = mean[0], mean[-1], distance(rows, name, part)
+            cells += [f"{number:.3f}" for number in numbers]
         table.add_row(name, *cells)
-    Console(width=110).print(table)
+    console().print(table)
 
 
-def write(rows: list[Reward], folder: pathlib.Path) -> list[pathlib.Path]:
-    """The paths written."""
-    folder.mkdir(parents=True, exist_ok=True)
-    csv = folder / "incentive_curves.csv"
-    columns = dict(zip(Reward._fields, map(list, zip(*rows, strict=True)), strict=True))
-    pa_csv.write_csv(pa.table(columns), csv, pa_csv.WriteOptions(quoting_style="none"))
-    figure = draw(rows)
-    images = [csv.with_suffix(suffix) for suffix in (".png", ".svg")]
-    # A figure of the same numbers is the same file.
-    with matplotlib.rc_context({"svg.hashsalt": "incentive_curves"}):
-        figure.savefig(images[0], dpi=150)
-        figure.savefig(images[1], metadata={"Date": None})
-    return [csv, *images]
-
-
-def draw(rows: list[Reward]) -> Figure:
+def draw(rows: list[Reward], settings: Settings) -> Figure:
     """Mean reward against the length of the part that is halved."""
-    figure = Figure(figsize=(9.5, 4.4), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(LENGTHS), sharey=True)
+    figure, (panels,) = new_figure(9.5, 4.4, columns=len(PARTS), sharey=True)
     others = [name for name in by_distance(rows) if name != TRUTH]
-    for axes, part in zip(panels, LENGTHS, strict=True):
+    for axes, (part, called) in zip(panels, PARTS.items(), strict=True):
+        lengths = settings.lengths(part)
         for i, name in enumerate(others):
-            mean = rewards(rows, name, part, part).mean(0)
-            again = i >= len(_PALETTE)
-            style = {"linestyle": "--" if again else "-", "linewidth": 1.3}
-            colour = _PALETTE[i % len(_PALETTE)]
-            axes.plot(LENGTHS[part], mean, color=colour, label=name, **style)
-        truth = rewards(rows, TRUTH, part, part).mean(0)
-        axes.plot(LENGTHS[part], truth, "ko:", linewidth=2, markersize=4, label=TRUTH)
+            mean = rewards(rows, name, part).mean(0)
+            # A colour that is used again is dashed, then dotted.
+            again, which = divmod(i, len(PALETTE))
+            style = ("-", "--", ":")[again]
+            axes.plot(lengths, mean, style, color=PALETTE[which], linewidth=1.3, label=name)
+        truth = rewards(rows, TRUTH, part).mean(0)
+        axes.plot(lengths, truth, "ko:", linewidth=2, markersize=4, label=TRUTH)
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter("{x:g}")
-        name = "prompt" if part == "prompt" else "answer"
-        axes.set_xlabel(f"{name} (tokens)")
-        axes.set_title(f"reward for halving the {name}", loc="left", fontsize="medium")
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_xlabel(f"{called} (tokens)")
+        tidy(axes, f"reward for halving the {called}")
     panels[0].set_ylabel("part of the bill that is saved")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center",
                   frameon=False, fontsize="small")  # fmt: skip

@@ -1,7 +1,7 @@
 """Error against budget: every estimator of carbjax and shapiq's, on the same games.
 
     python -m experiments.sample_efficiency [--limit GAMES] [--seeds N] [--out FOLDER]
-        [--peer-python PYTHON]
+        [--peer-python PYTHON] [--resume]
 
 Games are of 12 and 16 requests, cut from the Azure conversation trace and served by one
 H200, with arrivals as recorded (light), 5 and 30 times as fast. Every coalition is served
@@ -12,8 +12,9 @@ carbjax was chosen by these games.
 
 shapiq 1.8 needs Python 3.12 and is no dependency: with `--peer-python` its curves are
 measured in that interpreter (shapiq_errors.py) and kept in
-`sample_efficiency_peers.csv`; without, they are read from there. Prints a table, writes
-`sample_efficiency.csv`, `.png` and `.svg`.
+`sample_efficiency_peers.csv`; without, they are read from there. Prints tables, writes
+`sample_efficiency.csv`, `.png` and `.svg`. The CSV grows game by game: `--resume` keeps
+the games that it has.
 """
 
 import argparse
@@ -34,13 +35,18 @@ import pyarrow.csv as pa_csv
 
 jax.config.update("jax_enable_x64", True)
 
-from rich.console import Console  # noqa: E402
 from rich.progress import track  # noqa: E402
-from rich.table import Table  # noqa: E402
 
 import carbjax as cj  # noqa: E402
-from carbjax._estimators.closed_form import closed_form  # noqa: E402
-from experiments import sample_efficiency_figure, shapiq_errors  # noqa: E402
+from carbjax._estimators.closed_form import ClosedForm, closed_form  # noqa: E402
+from carbjax._estimators.control import Control  # noqa: E402
+from carbjax._estimators.controls import retiming_for  # noqa: E402
+from carbjax._estimators.registry import ESTIMATORS  # noqa: E402
+from experiments import (  # noqa: E402
+    sample_efficiency_figure,
+    sample_efficiency_tables,
+    shapiq_errors,
+)
 
 _ROOT = pathlib.Path(__file__).parents[1]
 _TRACE = pathlib.Path("azure_llm_2023", "AzureLLMInferenceTrace_conv.csv")
@@ -59,11 +65,28 @@ OURS = (
     ("sobol", "closed_form"),
     ("permutation", "closed_form"),
 )
-BUDGETS = (14, 20, 28, 40, 56, 80, 112, 160, 224, 320, 448, 640, 896, 1792, 3584, 7168)
+BUDGETS = (
+    4,
+    8,
+    14,
+    20,
+    28,
+    40,
+    56,
+    80,
+    112,
+    160,
+    224,
+    320,
+    448,
+    640,
+    896,
+    1792,
+    3584,
+    7168,
+)
 NUM_SEEDS = 10
 ENOUGH = 0.01  # a curve ends once it is below this
-ACCURACIES = (0.05, 0.01)
-"""The eps of which `N_eps` is told."""
 _CHUNK = 4096  # coalitions served at once
 _SCHEMA = pa.schema(
     [(name, pa.string()) for name in shapiq_errors.FIELDS[:4]]
@@ -72,35 +95,45 @@ _SCHEMA = pa.schema(
 )
 
 
-class Stored(NamedTuple):
-    """A game of which everything is known, in gCO2e, and its closed form."""
-
-    name: str
-    values: np.ndarray  # 2^n, bit i of the index is player i
-    control_values: np.ndarray
-    control_shapley: np.ndarray
-    streaming: np.ndarray
-
-    @property
-    def num_players(self) -> int:
-        return len(self.control_shapley)
-
-
 class StoredControl:
-    """The closed form, looked up: it is the same for every seed."""
+    """A closed form, looked up: it is the same for every seed."""
 
     name = "closed_form"
 
-    def __init__(self, stored: Stored):
-        self._bits = 1 << np.arange(stored.num_players)
-        self._values = _as_decode(stored.control_values)
-        self._shapley = _as_decode(stored.control_shapley)
+    def __init__(self, control: ClosedForm):
+        num_players = len(control.shapley())
+        values, self._doubts = control.values_and_doubts(all_coalitions(num_players))
+        self._values = _as_decode(values[:, :-1].sum(axis=1))
+        self._shapley = _as_decode(control.shapley()[:, :-1].sum(axis=1))
+        self._doubts_shapley, self.taken = control.doubts_shapley(), control.taken
+        self._bits = 1 << np.arange(num_players)
 
     def values(self, coalitions: np.ndarray) -> np.ndarray:
         return self._values[coalitions @ self._bits]
 
     def shapley(self) -> np.ndarray:
         return self._shapley
+
+    def values_and_doubts(self, coalitions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.values(coalitions), self._doubts[coalitions @ self._bits]
+
+    def doubts_shapley(self) -> np.ndarray:
+        return self._doubts_shapley
+
+
+class Stored(NamedTuple):
+    """A game of which everything is known, in gCO2e, and its controls."""
+
+    name: str
+    values: np.ndarray  # 2^n, bit i of the index is player i
+    controls: dict[str, Control]  # by retiming
+    streaming: np.ndarray
+
+    def control(self, name: str, budget: int, least: int) -> str | Control:
+        """What `estimate_shapley` takes by this name."""
+        if name != "closed_form":
+            return name
+        return self.controls[retiming_for(len(self.streaming), budget, least)]
 
 
 def main() -> None:
@@ -109,6 +142,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=NUM_SEEDS)
     parser.add_argument("--out", type=pathlib.Path, default=_ROOT / "figures")
     parser.add_argument("--peer-python", help="an interpreter that has shapiq")
+    parser.add_argument("--resume", action="store_true", help="keep the CSV's games")
     arguments = parser.parse_args()
     path = trace_path()
     if not path.is_file():
@@ -120,10 +154,15 @@ def main() -> None:
     games = list(stored_games(cj.read_trace(path, tz="UTC"), arguments.limit))
     arguments.out.mkdir(parents=True, exist_ok=True)
     peers = peer_rows(games, arguments.out / _PEERS, arguments.peer_python, arguments.seeds)
-    rows = pa.concat_tables([measure(games, arguments.seeds), peers])
-    print_table(rows)
     csv = arguments.out / "sample_efficiency.csv"
-    pa_csv.write_csv(rows, csv, pa_csv.WriteOptions(quoting_style="needed"))
+    rows = read(csv) if arguments.resume and csv.is_file() else _SCHEMA.empty_table()
+    ours = [of_games(rows, games, "carbjax")]
+    have = set(ours[0]["game"].to_pylist())
+    for game in track([g for g in games if g.name not in have], "games", transient=True):
+        ours.append(measure(game, arguments.seeds))
+        rows = pa.concat_tables([*ours, peers])
+        pa_csv.write_csv(rows, csv, pa_csv.WriteOptions(quoting_style="needed"))
+    sample_efficiency_tables.show(rows)
     for written in (csv, *sample_efficiency_figure.write(rows, csv)):
         print(f"wrote {written}")
 
@@ -160,22 +199,26 @@ def store(name: str, workload: cj.Workload, system: cj.System) -> Stored:
     """Serves every coalition."""
     game = cj.ServingGame(workload, system)
     size = workload.num_players
-    coalitions = (np.arange(2**size)[:, None] >> np.arange(size) & 1).astype(bool)
+    coalitions = all_coalitions(size)
     values = np.empty(len(coalitions))
     # Chunks advance in lockstep: coalitions of one size take about as many steps.
     order = np.argsort(coalitions.sum(axis=1), kind="stable")
     for start in range(0, len(order), _CHUNK):
         part = order[start : start + _CHUNK]
         values[part] = _evaluate(game, jnp.asarray(coalitions[part]))
-    control = closed_form(game)
-    streaming = cj.attribute(workload, system, "streaming").shares
+    controls: dict[str, Control] = {
+        retiming: StoredControl(closed_form(game, retiming=retiming))
+        for retiming in ("crowding", "blended")
+    }
     return Stored(
-        name,
-        values,
-        control.values(coalitions)[:, :-1].sum(axis=1),
-        control.shapley()[:, :-1].sum(axis=1),
-        streaming,
+        name, values, controls, cj.attribute(workload, system, "streaming").shares
     )
+
+
+def all_coalitions(num_players: int) -> np.ndarray:
+    """Bit i of the index is player i."""
+    index = np.arange(2**num_players)[:, None]
+    return (index >> np.arange(num_players) & 1).astype(bool)
 
 
 @eqx.filter_jit
@@ -183,14 +226,12 @@ def _evaluate(game: cj.ServingGame, coalitions: jax.Array) -> jax.Array:
     return jax.vmap(game)(coalitions)
 
 
-def measure(games: list[Stored], num_seeds: int) -> pa.Table:
-    """A row for each game, estimator and budget, as `shapiq_errors.FIELDS` names them."""
-    rows = []
-    for game in track(games, "estimators", transient=True):
-        rows.append(_streaming_row(game))
-        for estimator, control in OURS:
-            curve = _curve(game, estimator, control, num_seeds)
-            rows += [(game.name, "carbjax", estimator, control, *each) for each in curve]
+def measure(game: Stored, num_seeds: int) -> pa.Table:
+    """A row for each estimator and budget, as `shapiq_errors.FIELDS` names them."""
+    rows = [_streaming_row(game)]
+    for estimator, control in OURS:
+        curve = _curve(game, estimator, control, num_seeds)
+        rows += [(game.name, "carbjax", estimator, control, *each) for each in curve]
     columns = (list(column) for column in zip(*rows, strict=True))
     return pa.table(dict(zip(_SCHEMA.names, columns, strict=True)), schema=_SCHEMA)
 
@@ -207,7 +248,7 @@ def _curve(
 ) -> Iterator[tuple[int, float, float, float]]:
     truth = shapiq_errors.exact_shapley(game.values)
     table = cj.TableGame(game.values)
-    known = StoredControl(game) if control == "closed_form" else control
+    least = ESTIMATORS[estimator].least(len(game.streaming))
     for budget in (b for b in BUDGETS if b < len(game.values)):
         start, errors = time.process_time(), []
         for seed in range(num_seeds):
@@ -216,7 +257,7 @@ def _curve(
                     table,
                     budget=budget,
                     estimator=estimator,
-                    control=known,
+                    control=game.control(control, budget, least),
                     key=jax.random.key(seed),
                 )
             except cj.InputError:  # fewer than the estimator needs
@@ -253,88 +294,22 @@ def peer_rows(
     if not kept.is_file():
         print("shapiq was not measured: give --peer-python an interpreter that has it.")
         return _SCHEMA.empty_table()
-    options = pa_csv.ConvertOptions(column_types=_SCHEMA)
-    rows = pa_csv.read_csv(kept, convert_options=options)
+    return of_games(read(kept), games, "shapiq")
+
+
+def read(csv: pathlib.Path) -> pa.Table:
+    """The rows of a file that this script wrote."""
+    return pa_csv.read_csv(csv, convert_options=pa_csv.ConvertOptions(column_types=_SCHEMA))
+
+
+def of_games(rows: pa.Table, games: list[Stored], library: str) -> pa.Table:
+    """The rows of these games and this library."""
     names = {game.name for game in games}
-    return rows.filter(pa.array([name in names for name in rows["game"].to_pylist()]))
-
-
-def print_table(rows: pa.Table) -> None:
-    """N_eps by estimator, and how many times fewer ours need than shapiq's best."""
-    console = Console(width=130)
-    table = Table(title="Evaluations until every player is within eps: median (range)")
-    for heading in ("library", "estimator", "control"):
-        table.add_column(heading)
-    sizes = sorted({int(name.split("/")[0]) for name in rows["game"].to_pylist()})
-    for size in sizes:
-        for accuracy in ACCURACIES:
-            table.add_column(f"{size} players, {accuracy:.0%}", justify="right")
-    needed = {size: evaluations_needed(rows, size) for size in sizes}
-    for label in next(iter(needed.values())):
-        cells = [
-            _range(needed[size][label][:, k])
-            for size in sizes
-            for k in range(len(ACCURACIES))
-        ]
-        table.add_row(*label, *cells)
-    console.print(table)
-    for size in sizes:
-        for accuracy, ratio in zip(ACCURACIES, gain(needed[size]), strict=True):
-            print(
-                f"{size} players, {accuracy:.0%}: shapiq's best of each game needs "
-                f"{np.median(ratio):.1f} times as many (range {ratio.min():.1f} to "
-                f"{ratio.max():.1f})"
-            )
-
-
-def evaluations_needed(rows: pa.Table, size: int) -> dict[tuple[str, str, str], np.ndarray]:
-    """`N_eps` by (library, estimator, control), `"games accuracies"`; inf if never."""
-    curves: dict[tuple[str, str, str], dict[str, list[tuple[int, float]]]] = {}
-    for row in rows.to_pylist():
-        if row["game"].startswith(f"{size}/") and row["estimator"] != "streaming":
-            label = row["library"], row["estimator"], row["control"]
-            curve = curves.setdefault(label, {}).setdefault(row["game"], [])
-            curve.append((row["budget"], row["p90"]))
-    return {
-        label: np.array(
-            [
-                [_crossing(curve, accuracy) for accuracy in ACCURACIES]
-                for curve in of.values()
-            ]
-        )
-        for label, of in curves.items()
-    }
-
-
-def _crossing(curve: list[tuple[int, float]], accuracy: float) -> float:
-    """The budget from which on the error is at most this."""
-    budgets, errors = np.array(curve).T
-    above = np.flatnonzero(errors > accuracy)
-    if not len(above):
-        return float(budgets[0])
-    last = int(above[-1])
-    if last == len(errors) - 1:
-        return np.inf
-    if not np.isfinite(errors[last]):
-        return float(budgets[last + 1])
-    x, y = np.log(budgets[last : last + 2]), np.log(errors[last : last + 2])
-    return float(np.exp(x[0] + (x[1] - x[0]) * (np.log(accuracy) - y[0]) / (y[1] - y[0])))
-
-
-def gain(needed: dict[tuple[str, str, str], np.ndarray]) -> np.ndarray:
-    """How many times more shapiq's best of each game needs, `"accuracies games"`."""
-    peers = [x for (library, *_), x in needed.items() if library != "carbjax"]
-    if not peers:
-        return np.full((len(ACCURACIES), 1), np.nan)
-    return (np.min(peers, axis=0) / needed["carbjax", "odd", "closed_form"]).T
-
-
-def _range(budgets: np.ndarray) -> str:
-    def written(number: float) -> str:
-        return f"{number:.0f}" if np.isfinite(number) else "never"
-
-    low, middle, high = np.quantile(budgets, (0.0, 0.5, 1.0), method="higher")
-    return f"{written(middle)} ({written(low)}-{written(high)})"
+    wanted = [
+        row["game"] in names and row["library"].startswith(library)
+        for row in rows.to_pylist()
+    ]
+    return rows.filter(pa.array(wanted, pa.bool_()))
 
 
 def _as_decode(grams: np.ndarray) -> np.ndarray:

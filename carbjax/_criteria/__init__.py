@@ -38,6 +38,11 @@ from carbjax._criteria.sample_efficiency import (
     sample_efficiency as sample_efficiency,
 )
 from carbjax._criteria.scaling import Scaling as Scaling, scaling as scaling
+from carbjax._criteria.share_ranges import (
+    ShareRanges as ShareRanges,
+    SourceRange as SourceRange,
+    share_ranges as share_ranges,
+)
 from carbjax._criteria.stopping import (
     StoppingCurve as StoppingCurve,
     stopping_curve as stopping_curve,
@@ -46,4 +51,9 @@ from carbjax._criteria.summary import (
     Spread as Spread,
     spread_of as spread_of,
     summarise_distances as summarise_distances,
+)
+from carbjax._criteria.uncertainties import (
+    OperatorError as OperatorError,
+    Uncertainties as Uncertainties,
+    published_uncertainties as published_uncertainties,
 )

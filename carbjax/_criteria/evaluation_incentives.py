@@ -4,27 +4,26 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from carbjax._criteria.evaluation_bench import Bench
-from carbjax._criteria.evaluation_methods import Judged
+from carbjax._criteria.evaluation_methods import Effort, Judged
 from carbjax._criteria.evaluation_rows import Row, refused
 from carbjax._criteria.evaluation_store import Part
 from carbjax._criteria.incentives import RewardReport, reduction_reward
-from carbjax._criteria.monotonicity import TOLERANCE, paddings, random_workloads
+from carbjax._criteria.monotonicity import TOLERANCE, Padding, paddings, random_workloads
 
 _CRITERION = "incentives"
 _QUANTITIES = {"prompt": "R_prompt", "decode": "R_decode"}
-# Values of v in one task: where an attribution takes thousands of them, fewer requests
-# are cut.
+# Of one task: where an attribution takes thousands of values of v or seconds of a
+# processor, fewer requests are cut.
 _MOST_EVALUATIONS = 30_000
+_MOST_CPU_S = 4.0
 _PADDED_WORKLOADS, _PADDED_REQUESTS = 4, 4
 _PADDING = (1, 64)  # tokens
 
 
-def judge_incentives(
-    bench: Bench, method: Judged, index: int, num_evaluations: int | None
-) -> Part:
+def judge_incentives(bench: Bench, method: Judged, index: int, effort: Effort) -> Part:
     """What halving the prompt or the answer of each request saves its player."""
     workload = bench.cuts[index].workload
-    asked = _asked(workload.num_requests, num_evaluations, (bench.settings.seed, index))
+    asked = _asked(workload.num_requests, effort, (bench.settings.seed, index))
     bench.case(index)  # what is wrong with the workload is not the method's fault
     try:
         found = reduction_reward(
@@ -36,7 +35,7 @@ def judge_incentives(
     if len(asked) < workload.num_requests:
         reason = (
             f"{len(asked)} of {workload.num_requests} requests: an attribution takes "
-            f"{num_evaluations} values of v"
+            f"{effort.num_evaluations} values of v and {effort.cpu_s:.2g} s"
         )
     tokens = {
         "prompt": workload.num_prefill_tokens[asked],
@@ -57,13 +56,16 @@ def judge_incentives(
 
 
 def judge_padding(bench: Bench, method: Judged) -> Part:
-    """How often a request pays less once tokens are added to it, and how much less."""
-    falls: list[float] = []
+    """How often a request pays less once tokens are added, and how many mean shares less.
+
+    Relative to a request's own bill the fall would say little where that is near 0.
+    """
+    falls: list[Padding] = []
     refusals: dict[str, None] = {}
     try:
         for workload in random_workloads(bench.key, _PADDED_WORKLOADS, _PADDED_REQUESTS):
             cases = paddings(workload, bench.system, method.given, _PADDING, refusals)
-            falls += [case.fall for case in cases if np.isfinite(case.fall)]
+            falls += [case for case in cases if np.isfinite(case.fall)]
     except Exception as error:
         return Part(rows=(refused(_CRITERION, method.name, _said(error)),))
     if not falls:
@@ -71,8 +73,8 @@ def judge_padding(bench: Bench, method: Judged) -> Part:
         row = Row(_CRITERION, method.name, "padding_rewarded", None, reason=reason)
         return Part(rows=(row._replace(status="not_applicable"),))
     numbers = {
-        "padding_rewarded": float(np.mean(np.array(falls) > TOLERANCE)),
-        "padding_fall": max(*falls, 0.0),
+        "padding_rewarded": float(np.mean([case.fall > TOLERANCE for case in falls])),
+        "padding_fall": max(0.0, *(case.fall_of_mean for case in falls)),
     }
     return Part(
         rows=tuple(
@@ -84,10 +86,12 @@ def judge_padding(bench: Bench, method: Judged) -> Part:
 
 
 def _asked(
-    num_requests: int, num_evaluations: int | None, seed: tuple[int, int]
+    num_requests: int, effort: Effort, seed: tuple[int, int]
 ) -> Int[np.ndarray, " asked"]:
     """The requests to cut: all, or some at random where each costs much."""
-    attributions = _MOST_EVALUATIONS // max(num_evaluations or 0, 1)
+    by_values = _MOST_EVALUATIONS // max(effort.num_evaluations or 0, 1)
+    by_time = _MOST_CPU_S / max(effort.cpu_s or 0.0, 1e-3)
+    attributions = min(by_values, int(by_time))
     number = min(max((attributions - 1) // 2, 1), num_requests)
     chosen = np.random.default_rng(seed).permutation(num_requests)[:number]
     return np.sort(chosen)

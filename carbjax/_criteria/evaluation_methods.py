@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from carbjax._attribution.methods import Method, find_entry, methods
 from carbjax._criteria import evaluation_digest as digest
@@ -10,6 +11,17 @@ from carbjax._criteria.guard import name_of
 from carbjax._errors import InputError
 
 _OWN = "carbjax."
+
+
+class Effort(NamedTuple):
+    """What one attribution of a workload takes, as the guard saw it.
+
+    `num_evaluations`: values of v; `cpu_s`: processor seconds, once it is compiled. None
+    where it is unknown.
+    """
+
+    num_evaluations: int | None = None
+    cpu_s: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 from carbjax._criteria import evaluation_digest as digest
 from carbjax._criteria.evaluation_bench import Bench
 from carbjax._criteria.evaluation_limit import TimeLimit, time_limit
+from carbjax._criteria.evaluation_methods import Effort
 from carbjax._criteria.evaluation_rows import refused
 from carbjax._criteria.evaluation_store import FORMAT, Part, Store
 from carbjax._criteria.evaluation_tasks import GUARD, Task, run_task, tasks_of
@@ -38,34 +39,36 @@ class Runner:
         total = len(methods) + len(tasks_of(criteria, methods, len(self._workloads)))
         found: Found = []
         for name in methods:
-            found.append((task := Task(GUARD, name), self._run(task, None)))
+            found.append((task := Task(GUARD, name), self._run(task, Effort())))
             report(f"{GUARD} {name}", len(found), total)
-        evaluations = {t.method: p.num_evaluations for t, p in found if not p.rows}
-        tasks = tasks_of(criteria, list(evaluations), len(self._workloads))
+        efforts = {
+            t.method: Effort(p.num_evaluations, p.cpu_s) for t, p in found if not p.rows
+        }
+        tasks = tasks_of(criteria, list(efforts), len(self._workloads))
         total = len(methods) + len(tasks)
         for task in tasks:
-            found.append((task, self._run(task, evaluations[task.method])))
+            found.append((task, self._run(task, efforts[task.method])))
             report(f"{task.criterion} {task.method}", len(found), total)
         return found
 
-    def _run(self, task: Task, num_evaluations: int | None) -> Part:
-        fingerprint = self._fingerprint(task, num_evaluations)
+    def _run(self, task: Task, effort: Effort) -> Part:
+        fingerprint = self._fingerprint(task, effort)
         part = self._store.read(str(task), fingerprint)
         if part is None or self._may_end_now(part):
             if (task.criterion, task.method) in self._too_slow:
                 return _not_tried(task)
-            part = self._run_now(task, num_evaluations)
+            part = self._run_now(task, effort)
             self._store.write(str(task), fingerprint, part)
         if part.timed_out_s is not None:
             self._too_slow.add((task.criterion, task.method))
         return part
 
-    def _run_now(self, task: Task, num_evaluations: int | None) -> Part:
+    def _run_now(self, task: Task, effort: Effort) -> Part:
         limit_s = self._bench.settings.limit_s
         start = time.perf_counter()
         try:
             with listening(_nobody), time_limit(limit_s):
-                part = run_task(task, self._bench, num_evaluations)
+                part = run_task(task, self._bench, effort)
         except TimeLimit:
             workload = task.piece if isinstance(task.piece, int) else None
             reason = f"took longer than {limit_s:g} s"
@@ -81,7 +84,7 @@ class Runner:
         met = part.timed_out_s
         return met is not None and (limit_s is None or limit_s > met)
 
-    def _fingerprint(self, task: Task, num_evaluations: int | None) -> str:
+    def _fingerprint(self, task: Task, effort: Effort) -> str:
         settings, workload = self._bench.settings, self._workloads
         depends: dict[str, Any] = {
             **self._common,
@@ -93,7 +96,7 @@ class Runner:
         if isinstance(task.piece, int):
             depends["workload"] = workload[task.piece]
         if task.criterion == "incentives":
-            depends["num_evaluations"] = num_evaluations
+            depends["effort"] = list(effort)
         if task.criterion == "sample_efficiency":
             depends["samples"] = [
                 list(settings.eps),

@@ -8,7 +8,7 @@ import numpy as np
 from carbjax._attribution.attribution import Attribution
 from carbjax._criteria.bootstrap import Interval
 from carbjax._criteria.evaluation_bench import Bench
-from carbjax._criteria.evaluation_methods import Judged
+from carbjax._criteria.evaluation_methods import Effort, Judged
 from carbjax._criteria.evaluation_rows import Row, refused
 from carbjax._criteria.evaluation_store import Part
 from carbjax._criteria.guard import Refusal
@@ -21,7 +21,7 @@ SAMPLED = "sampled"  # the method that `carbjax.estimate_shapley` stands behind
 _SEEDS = 10  # of other methods that sample, whose budget is their own
 
 
-def judge_samples(bench: Bench, method: Judged, index: int, _: int | None) -> Part:
+def judge_samples(bench: Bench, method: Judged, index: int, _: Effort) -> Part:
     """N_eps of the estimators for `sampled`, and what any other method takes."""
     if method.name == SAMPLED and method.source == "registry":
         return Part(rows=_of_estimators(bench, index))

@@ -27,7 +27,7 @@ class Part:
     - `rewards`: of each request, {part, tokens, reward}.
     - `points`: measured costs, {axis, size, seconds, compile_s, peak_bytes}.
     - `examples`: of violated axioms (docs/evaluation.md).
-    - `num_evaluations`: values of v that an attribution takes, where it was counted.
+    - `num_evaluations`, `cpu_s`: what an attribution takes (`Effort`), where known.
     - `timed_out_s`: the limit that was met, None where the task came to its end.
     """
 
@@ -37,6 +37,7 @@ class Part:
     examples: tuple[dict, ...] = ()
     flags: tuple[str, ...] = ()
     num_evaluations: int | None = None
+    cpu_s: float | None = None
     timed_out_s: float | None = None
     seconds: float = 0.0
     finished_at: str = ""

@@ -84,7 +84,7 @@ def run_guarded(
     if isinstance(again, Refusal):
         return again
     gap = _gapes(name, found, whole_g) if closed else None
-    return _differs(name, found, again) or gap or found
+    return differing(name, found, again) or gap or found
 
 
 def _ask(
@@ -115,7 +115,8 @@ def _ask(
     return found
 
 
-def _differs(name: str, first: Attribution, second: Attribution) -> Refusal | None:
+def differing(name: str, first: Attribution, second: Attribution) -> Refusal | None:
+    """What is wrong where two answers with the same key are not the same."""
     gap = np.abs(first.shares - second.shares)
     if gap.max() <= _SAME * np.abs(first.shares).max():
         return None

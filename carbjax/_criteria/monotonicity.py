@@ -23,7 +23,10 @@ _MOST_PROMPT, _MOST_ANSWER = 4000, 300
 
 @dataclasses.dataclass(frozen=True)
 class Padding:
-    """A request that pays less once `added` tokens are added to one of its parts."""
+    """What a request pays before and after `added` tokens are added to one of its parts.
+
+    `mean_g`: the mean share of the workload before, gCO2e.
+    """
 
     workload: Workload
     request: int
@@ -31,19 +34,29 @@ class Padding:
     added: int
     before_g: float
     after_g: float
+    mean_g: float
 
     @property
     def fall(self) -> float:
-        """How much less it pays, relative to what it paid."""
+        """How much less it pays, relative to what it paid.
+
+        More than 1 where it is then paid for coming: v need not grow with the coalition,
+        and a request whose share is near 0 can get below it.
+        """
         return 1 - self.after_g / self.before_g
+
+    @property
+    def fall_of_mean(self) -> float:
+        """How much less it pays, in mean shares."""
+        return (self.before_g - self.after_g) / self.mean_g
 
 
 @dataclasses.dataclass(frozen=True)
 class MonotonicityReport:
     """How often padding paid off, and the worst case, as found and shrunk.
 
-    `worst` is the largest relative fall; `smallest` the least workload found to which it
-    shrinks, with at least half that fall. Both None where no padding paid off.
+    `worst` is the largest fall in mean shares; `smallest` the least workload found to which
+    it shrinks, with at least half its relative fall. Both None where no padding paid off.
     """
 
     method: str
@@ -94,7 +107,7 @@ def check_monotonicity(
         paid = [case for case in found if case.fall > tolerance]
         falls += len(paid)
         for case in paid:
-            worst = case if worst is None or case.fall > worst.fall else worst
+            worst = max(case, worst or case, key=lambda each: each.fall_of_mean)
         report("workloads", done, len(workloads))
     smallest = None if worst is None else shrink(worst, system, method)
     return MonotonicityReport(
@@ -133,10 +146,12 @@ def paddings(
     rows = [_padded(workload, *case) for case in cases]
     found = _attribute(workload, rows, system, method)
     flags |= dict.fromkeys(reason for reason in found.refusals if reason is not None)
+    before, *after = found.shares
+    mean_g = float(before.mean())
     return [
-        Padding(workload, i, part, added, float(found.shares[0, i]), float(row[i]))
-        for (i, part, added), row in zip(cases, found.shares[1:], strict=True)
-        if found.shares[0, i] > 0
+        Padding(workload, i, part, added, float(before[i]), float(row[i]), mean_g)
+        for (i, part, added), row in zip(cases, after, strict=True)
+        if before[i] > 0
     ]
 
 
@@ -181,10 +196,15 @@ def _attribute(
 def _try(case: Padding, system: System, method: str | Method) -> Padding | None:
     """The case measured on its workload; None where its request pays nothing."""
     row = _padded(case.workload, case.request, case.part, case.added)
-    shares = _attribute(case.workload, [row], system, method).shares[:, case.request]
-    if not shares[0] > 0:
+    before, after = _attribute(case.workload, [row], system, method).shares
+    if not before[case.request] > 0:
         return None
-    return dataclasses.replace(case, before_g=float(shares[0]), after_g=float(shares[1]))
+    return dataclasses.replace(
+        case,
+        before_g=float(before[case.request]),
+        after_g=float(after[case.request]),
+        mean_g=float(before.mean()),
+    )
 
 
 def _smaller(case: Padding):

@@ -28,18 +28,18 @@ class Sizes:
     players: int = 4
     iterations: int = 32
     tokens: int = 32768
-    requests: int = 32
+    requests: int = 128
 
 
 DEFAULT_POINTS = {
-    "players": (1, 2, 4, 8, 16, 32, 64, 128),
+    "players": (1, 8, 11, 14, 32, 128),  # 2^C is told from a power of C by 8 to 14
     "iterations": (8, 32, 128, 512, 2048),
     "tokens": (2048, 8192, 32768, 131072, 524288),
-    "requests": (8, 32, 128, 1024),
+    "requests": (8, 72, 128, 1024),  # of three sizes that the engine pads to
 }
 # Few numbers of requests in all, for each is compiled anew.
 _REST = {
-    "players": Sizes(requests=128),
+    "players": Sizes(),
     "iterations": Sizes(),
     "tokens": Sizes(),
     "requests": Sizes(tokens=131072),

@@ -14,7 +14,7 @@ _KNOWN = {
     "R_prompt": ("Shorter prompt", "R_prompt, part of the bill"),
     "R_decode": ("Shorter answer", "R_decode, part of the bill"),
     "padding_rewarded": ("Padding pays", "part of the tries with a smaller bill"),
-    "padding_fall": ("Padding's gain", "largest, part of the bill"),
+    "padding_fall": ("Padding's gain", "largest, in mean shares"),
 }
 _LEAST, _MOST = -1.0, 1.5  # of the bill: beyond it curves are cut, and the panel says so
 

@@ -25,12 +25,18 @@ def test_a_price_a_token_never_rewards_padding():
 
 
 def test_a_price_that_falls_with_the_prompt_is_caught_and_shrunk():
-    falling = counted(lambda p, d: np.where(p + d > 0, 1e-6 * (1 + d) / (1 + p), 0.0))
+    def price(p, d):
+        return np.where(p + d > 0, 1e-6 * (1 + d) / (1 + p), 0.0)
+
+    falling = counted(price)
     report = check_monotonicity(falling, small_case()[1], workloads=_some(), padding=(1, 9))
     assert report.rewards_padding and report.num_falls == 2 * 3 * 2
     worst = report.worst
     assert (worst.part, worst.added) == ("prompt", 9)
-    np.testing.assert_allclose(worst.fall, 1 - 4 / 13)  # the shortest prompt has 3
+    counts = [(w.num_prefill_tokens, w.num_decode_tokens) for w in _some()]
+    falls = [(price(p, d) - price(p + 9, d)) / price(p, d).mean() for p, d in counts]
+    np.testing.assert_allclose(worst.fall_of_mean, np.max(falls))
+    np.testing.assert_allclose(worst.fall, 1 - 6 / 15)  # the prompt has 5, an answer of 9
     small = report.smallest
     assert small.workload.num_requests == 1 and small.fall >= worst.fall / 2
     assert small.workload.num_decode_tokens[0] == 1

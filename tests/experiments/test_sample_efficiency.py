@@ -4,8 +4,32 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from experiments import sample_efficiency, sample_efficiency_figure, shapiq_errors
+from experiments import (
+    sample_efficiency,
+    sample_efficiency_figure,
+    sample_efficiency_tables,
+    shapiq_errors,
+)
 from tests.reference.shapley import shapley_by_subsets
+
+
+class Near:
+    """A closed form that is this table, and doubts nothing."""
+
+    taken = np.zeros((0, 8), bool)
+
+    def __init__(self, table):
+        self.table = table
+
+    def shapley(self):
+        return np.outer(shapiq_errors.exact_shapley(self.table), [0, 1, 0, 0, 0])
+
+    def values_and_doubts(self, coalitions):
+        values = self.table[coalitions @ (1 << np.arange(8))]
+        return np.outer(values, [0, 1, 0, 0, 0]), np.zeros((len(values), 0))
+
+    def doubts_shapley(self):
+        return np.zeros((8, 0))
 
 
 @pytest.fixture
@@ -13,9 +37,12 @@ def stored():
     """A game whose control knows all but a little."""
     rng = np.random.default_rng(61)
     values = rng.random(2**8).cumsum()
-    control = values + 0.1 * rng.random(2**8)
-    shapley = shapiq_errors.exact_shapley(control)
-    return sample_efficiency.Stored("8/light/0", values, control, shapley, shapley)
+    near = values + 0.1 * rng.random(2**8)
+    control = sample_efficiency.StoredControl(Near(near))
+    controls = {"crowding": control, "blended": control}
+    return sample_efficiency.Stored(
+        "8/light/0", values, controls, shapiq_errors.exact_shapley(near)
+    )
 
 
 def test_the_truth_is_the_shapley_value(stored):
@@ -28,7 +55,7 @@ def test_the_truth_is_the_shapley_value(stored):
 
 def test_rows_and_figure(stored, monkeypatch, tmp_path):
     monkeypatch.setattr(sample_efficiency, "BUDGETS", (20, 80))
-    rows = sample_efficiency.measure([stored], 2)
+    rows = sample_efficiency.measure(stored, 2)
     assert tuple(rows.column_names) == shapiq_errors.FIELDS
     estimators = {each["estimator"] for each in rows.to_pylist()}
     assert estimators == {name for name, _ in sample_efficiency.OURS} | {"streaming"}
@@ -62,7 +89,7 @@ def test_needed_evaluations_are_read_between_budgets():
     rows = pa.Table.from_pylist(
         [row | dict(game="12/light/0", budget=b, median=e, p90=e) for b, e in points]
     )
-    ((five, one),) = sample_efficiency.evaluations_needed(rows, 12)[
+    ((five, one),) = sample_efficiency_tables.evaluations_needed(rows, 12)[
         "carbjax", "odd", "closed_form"
     ]
     assert 10 < five < 40 < one < 80
@@ -75,4 +102,4 @@ def test_ours_are_compared_with_the_best_of_each_game():
         ("shapiq", "a", "none"): np.array([[100.0, 500.0], [900.0, np.inf]]),
         ("shapiq", "b", "none"): np.array([[300.0, 250.0], [400.0, 700.0]]),
     }
-    np.testing.assert_allclose(sample_efficiency.gain(needed), [[10, 20], [5, 7]])
+    np.testing.assert_allclose(sample_efficiency_tables.gain(needed), [[10, 20], [5, 7]])

@@ -1,0 +1,1 @@
+"""What the experiments share: settings, inputs, cuts of traces, tables and drawing."""
