@@ -79,8 +79,16 @@ def run_observer(name: str, workload: Workload, system: System) -> AbstractObser
 
 def _streaming_observer(workload: Workload, system: System) -> AbstractObserver:
     each_its_own = workload.num_players == workload.num_requests
-    num_tenants = None if each_its_own else workload.num_players
+    num_tenants = None if each_its_own else _room(workload.num_players)
     return StreamingObserver(system.cost, system.footprint, num_tenants)
+
+
+def _room(num_tenants: int) -> int:
+    """16 times a power of 4, at least as many, so that few sizes are compiled."""
+    room = 16
+    while room < num_tenants:
+        room *= 4
+    return room
 
 
 _OBSERVERS = {

@@ -75,7 +75,7 @@ def replay_shapley(
     if not small.all():
         many = batches.take(~small)
         cells = tabulate(many, system.cost, system.footprint)
-        shares += CountedSum(Tabulated.of(many, cells), players).shapley()
+        shares += CountedSum(Tabulated.of(many, cells), players).shapley()[0]
     return shares, float(size[~small].sum() / size.sum())
 
 

@@ -1,4 +1,4 @@
-"""A sum over batches of closed-form functions, times how many of some players come."""
+"""A sum over batches of closed-form functions, times a function of how many come."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -14,6 +14,10 @@ from carbjax._estimators.closed_form_weights import CellWeights, cell_weights
 from carbjax._estimators.columns import NUM_COLUMNS, Columns
 
 _DECIMALS = 6  # of tokens, to which deviations are told apart
+_ROUNDING = 1e-12  # of the largest value: what is smaller has cancelled
+_MOST_ENTRIES = 2**20  # coalitions times look-ups that are held at once
+Games = Float[np.ndarray, "games any 5"]
+_ONCE = np.array([[1.0, 0.0, 0.0]])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +74,8 @@ class Tabulated:
     def pieces(self) -> Iterator["Piece"]:
         """Each batch by itself."""
         cells = self.cells
+        if not len(cells.sizes):
+            return iter(())
         ends = np.searchsorted(self.batch, np.arange(1, len(cells.sizes)))
         split = np.cumsum(cells.sizes)[:-1]
         columns = (
@@ -97,38 +103,52 @@ class Piece(NamedTuple):
         return b"|".join(x.tobytes() for x in parts)
 
 
-def combine(parts: list[tuple[float, Tabulated]]) -> Tabulated:
-    """The sum of the parts, each times its number; equal batches become one."""
+def combine(parts: list[tuple[float, Tabulated]]) -> Tabulated | None:
+    """The sum of the parts, each times its number; equal batches become one.
+
+    What cancels is left out; None where nothing is left.
+    """
     merged: dict[bytes, Piece] = {}
+    scale = max(np.abs(part.cells.value).max(initial=0.0) for _, part in parts)
     for factor, part in parts:
         for piece in part.pieces():
             key, value, slope = piece.key, factor * piece.value, factor * piece.slope
             if key in merged:
                 value, slope = value + merged[key].value, slope + merged[key].slope
             merged[key] = piece._replace(value=value, slope=slope)
+    left = [x for x in merged.values() if np.abs(x.value).max() > _ROUNDING * scale]
+    if not left:
+        return None
     player, prefills, deviation, value, slope = (
-        np.concatenate(x) for x in zip(*merged.values(), strict=True)
+        np.concatenate(x) for x in zip(*left, strict=True)
     )
-    num_prefills = np.array([piece.prefills.sum() for piece in merged.values()])
-    size = np.array([len(piece.player) for piece in merged.values()])
+    num_prefills = np.array([piece.prefills.sum() for piece in left])
+    size = np.array([len(piece.player) for piece in left])
     cells = Cells(num_prefills, size - num_prefills, value, slope)
     batch = np.repeat(np.arange(len(size)), size)
     return Tabulated(cells, batch, player, prefills, deviation)
 
 
 class CountedSum:
-    """The game `|S and C| f(S)`, or f(S) where C is None.
+    """Games `h(s) f(S)`: s is the part of a block's players that is in S.
 
-    C holds all participants of each batch, or none of them.
+    One game for each row of `powers`, the coefficients of 1, s and s^2. The block holds all
+    participants of each batch; without one it is everybody. Where the player `absent`,
+    one of the block who is in no batch, comes, the games are 0.
     """
 
     def __init__(
         self,
         tabulated: Tabulated,
         num_players: int,
-        counted: Bool[np.ndarray, " players"] | None = None,
+        powers: Float[np.ndarray, "games 3"] = _ONCE,
+        *,
+        block: Bool[np.ndarray, " players"] | None = None,
+        absent: int | None = None,
     ):
-        self._of, self._counted, self._num_players = tabulated, counted, num_players
+        self._of, self._num_players = tabulated, num_players
+        self._powers, self._absent = powers, absent
+        self._block = np.ones(num_players, bool) if block is None else block
         cells, number = tabulated.cells, len(tabulated.cells.sizes)
         # One matrix product turns members into the cells where batches find themselves,
         # another into where the slopes lie by which participants tilt them.
@@ -152,30 +172,43 @@ class CountedSum:
         }
 
     @property
+    def num_games(self) -> int:
+        return len(self._powers)
+
+    @property
     def width(self) -> int:
         """Look-ups for a value."""
         return len(self._first) + len(self._tilt_batch)
 
-    def values(self, members: Float[np.ndarray, "coalitions players"]) -> Columns:
+    def values(
+        self, members: Float[np.ndarray, "coalitions players"]
+    ) -> Float[np.ndarray, "games coalitions 5"]:
         """Of each coalition, given as numbers 0 and 1."""
-        values = np.zeros((len(members), NUM_COLUMNS))
-        number = np.ones(len(members)) if self._counted is None else members @ self._counted
-        some = np.flatnonzero(number)
-        members, number = members[some], number[some]
+        games = np.zeros((len(self._powers), len(members), NUM_COLUMNS))
+        times = self._times(members @ self._block)
+        if self._absent is not None:
+            times = times * (1 - members[:, self._absent])
+        some = np.flatnonzero(times.any(axis=0))
+        members, times = members[some], times[:, some]
+        found = np.zeros((len(some), NUM_COLUMNS))
         place = np.rint(members @ self._strides).astype(np.intp)
         row = place[:, self._tilt_batch] + self._tilt_first
         cell, tilt = place + self._first, members @ self._tilting
         for k, (value, slope) in self._tables.items():
             # `clip` spares numpy the checks of the bounds; all indices are inside.
-            found = value.take(cell, mode="clip").sum(axis=1)
-            found += np.einsum("ct,ct->c", tilt, slope.take(row, mode="clip"))
-            values[some, k] = number * found
-        return values
+            found[:, k] = value.take(cell, mode="clip").sum(axis=1)
+            found[:, k] += np.einsum("ct,ct->c", tilt, slope.take(row, mode="clip"))
+        games[:, some] = times[:, :, None] * found
+        return games
 
-    def shapley(self) -> Columns:
-        """By player."""
+    def shapley(self) -> Float[np.ndarray, "games players 5"]:
+        """Of each game, by player."""
+        weights = self._weights()
+        games = range(len(self._powers))
+        return np.stack([self._shares(weights.of_game(game)) for game in games])
+
+    def _shares(self, weights: CellWeights) -> Columns:
         of, cells = self._of, self._of.cells
-        own, weights = self._weights()
 
         def by_batch(weight: np.ndarray, table: np.ndarray) -> np.ndarray:
             weight = weight.reshape(-1, *(1,) * (table.ndim - 1))
@@ -188,31 +221,48 @@ class CountedSum:
         shares = np.stack([by_batch(w, cells.value) for w in means])[entry]
         shares = shares + np.einsum("ef,efk->ek", of.deviation, slope)
         result = np.zeros((self._num_players, NUM_COLUMNS))
-        if self._counted is not None:
+        if weights.outsider.any():
             away = by_batch(weights.outsider, cells.value)
-            result[self._counted] = away.sum(axis=0)
-            shares = shares - (own[:, None] * away)[of.batch]
+            result[self._block] = away.sum(axis=0)
+            shares = shares - away[of.batch]
+        if self._absent is not None:
+            result[self._absent] = weights.absentee @ cells.value
         np.add.at(result, of.player, shares)
         return result
 
-    def _weights(self) -> tuple[Bool[np.ndarray, " batches"], CellWeights]:
-        """Whether C holds the participants of each batch, and the weights of all cells."""
-        of, cells = self._of, self._of.cells
+    def _weights(self) -> CellWeights:
+        """Of all cells, by game."""
+        cells = self._of.cells
         (a, b), batch = cells.counts, cells.batch
-        if self._counted is None:
-            own, outsiders = np.zeros(len(cells.sizes), bool), np.zeros(len(cells.sizes))
-            counted = np.ones(len(a))
-        else:
-            own = self._counted[of.first_player]
-            size = cells.num_prefills + cells.num_decodes
-            outsiders = (self._counted.sum() - own * size).astype(float)
-            counted = (own[batch] * (a + b)).astype(float)
-        weights = cell_weights(
+        others = self._block.sum() - cells.num_prefills - cells.num_decodes
+        others = others - (self._absent is not None)
+        first, second, third = (self._times(a + b + more) for more in range(3))
+        rises = np.stack([first, second - first, third - 2 * second + first], axis=1)
+        return cell_weights(
             a,
             b,
             cells.num_prefills[batch],
             cells.num_decodes[batch],
-            counted=counted,
-            outsiders=outsiders[batch],
+            rises=rises,
+            outsiders=others[batch],
+            someone_absent=self._absent is not None,
         )
-        return own, weights
+
+    def _times(self, number: Float[np.ndarray, " any"]) -> Float[np.ndarray, "games any"]:
+        """h of so many of the block."""
+        part = number / self._block.sum()
+        return self._powers @ np.stack([part**0, part, part**2])
+
+
+def values_of(
+    sums: list[CountedSum], coalitions: Bool[np.ndarray, "coalitions players"]
+) -> Games:
+    """The sum of the `sums` of each coalition, by game."""
+    members = np.asarray(coalitions, np.float64)
+    games = np.zeros((sums[0].num_games, len(members), NUM_COLUMNS))
+    for part in sums:
+        rows = max(1, _MOST_ENTRIES // part.width)
+        for start in range(0, len(members), rows):
+            now = slice(start, start + rows)
+            games[:, now] += part.values(members[now])
+    return games

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 Counts = Int[np.ndarray, " cells"]
-Weights = Float[np.ndarray, " cells"]
+Weights = Float[np.ndarray, "*games cells"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,7 +14,8 @@ class CellWeights:
     """What a cell adds to Shapley values: of a prefill, a decode, somebody else.
 
     `mean_*` times G(a, b), the value of a batch of mean participants; `deviation_*`
-    times the slope there in the direction in which the participant deviates.
+    times the slope there in the direction in which the participant deviates. `outsider`
+    and `absentee` times G(a, b): of others who are counted, and of who must be absent.
     """
 
     mean_prefill: Weights
@@ -22,6 +23,12 @@ class CellWeights:
     mean_decode: Weights
     deviation_decode: Weights
     outsider: Weights
+    absentee: Weights
+
+    def of_game(self, game: int) -> "CellWeights":
+        """Of one of several games."""
+        fields = dataclasses.fields(self)
+        return CellWeights(*(getattr(self, field.name)[game] for field in fields))
 
 
 def cell_weights(
@@ -30,55 +37,90 @@ def cell_weights(
     num_prefills: Counts,
     num_decodes: Counts,
     *,
-    counted: Weights,
-    outsiders: Weights,
+    rises: Float[np.ndarray, "*games 3 cells"],
+    outsiders: Counts,
+    someone_absent: bool = False,
 ) -> CellWeights:
-    """Weights of the game `m(S) f(S)`.
+    """Weights of the games `h(k) f(S)`, which are 0 where a certain player comes.
 
     f(S) = G(a, b) + slope(a, b) . sum of the deviations of who is in S, which are 0 in
-    sum over each class. m(S) is `counted`, a function of a and b, plus how many of the
-    `outsiders`, of whom f knows nothing, are in S. Shapley's weight of a set of a
-    prefills and b decodes that comes before a prefill is
+    sum over each class. k counts the a + b and who of the `outsiders`, of whom f knows
+    nothing, is in S; h is a polynomial of degree 2, and `rises` are h(a + b) and its first
+    and second difference. With j outsiders in S
+
+        h(a + b + j) = sum over q of (the q-th difference) C(j, q),
+
+    and C(j, q) counts the sets of q outsiders that are all in S. Shapley's weight of a set
+    of a prefills and b decodes that comes before a prefill is
     `C(P-1, a) C(D, b) / (n C(n-1, a+b))`, n = P + D; the mean deviation of such sets is
     `-a deviation / (P - 1)`, that of the prefill itself being `deviation`.
     """
 
+    def before(c, other, size, others, certain) -> Float[np.ndarray, " cells"]:
+        chance = _before(c, other, size, others, certain)
+        if someone_absent:
+            chance = chance - _before(c, other, size, others, certain + 1)
+        return chance
+
     def of_class(c, other, size, others) -> tuple[Weights, Weights]:
-        mean, deviation = np.zeros(len(c)), np.zeros(len(c))
-        for extra, factor in ((0, counted), (1, outsiders)):
-            joins = _before(c - 1, other, size - 1, others, extra)
-            stays = _before(c, other, size - 1, others, extra)
-            rest = np.maximum(size - 1, 1)
+        mean = np.zeros(rises[..., 0, :].shape)
+        deviation = np.zeros(mean.shape)
+        rest = np.maximum(size - 1, 1)
+        for certain, ways in _sets(outsiders):
+            factor = rises[..., certain, :] * ways
+            if not factor.any():
+                continue
+            joins = before(c - 1, other, size - 1, others, certain)
+            stays = before(c, other, size - 1, others, certain)
             mean += factor * (joins - stays)
             deviation += factor * (joins * (1 - (c - 1) / rest) + stays * c / rest)
         return mean, np.where(size > 1, deviation, 0.0)
 
+    def of_other(chance_of, rises, others) -> Weights:
+        total = np.zeros(rises[..., 0, :].shape)
+        for certain, ways in _sets(others):
+            factor = rises[..., certain, :] * ways
+            if factor.any():
+                total += factor * chance_of(a, b, num_prefills, num_decodes, certain)
+        return total
+
     mean_prefill, deviation_prefill = of_class(a, b, num_prefills, num_decodes)
     mean_decode, deviation_decode = of_class(b, a, num_decodes, num_prefills)
+    # What one more adds to h is its difference, whose second difference is 0.
+    later = np.concatenate([rises[..., 1:, :], np.zeros_like(rises[..., :1, :])], axis=-2)
     return CellWeights(
         mean_prefill=mean_prefill,
         deviation_prefill=deviation_prefill,
         mean_decode=mean_decode,
         deviation_decode=deviation_decode,
-        outsider=_before(a, b, num_prefills, num_decodes, 0),
+        outsider=of_other(before, later, outsiders - 1),
+        absentee=-of_other(_before, rises, outsiders),
     )
 
 
-def _before(c: Counts, other: Counts, size: Counts, others: Counts, extra: int) -> Weights:
+def _sets(outsiders: Counts) -> list[tuple[int, Float[np.ndarray, " cells"]]]:
+    """How many sets of 0, 1 and 2 outsiders there are."""
+    number = np.maximum(outsiders, 0).astype(float)
+    return list(enumerate((number**0, number, number * (number - 1) / 2)))
+
+
+def _before(
+    c: Counts, other: Counts, size: Counts, others: Counts, certain: int
+) -> Float[np.ndarray, " cells"]:
     """Chance that just c of `size` and `other` of `others` come before a player.
 
-    And `extra` certain players, 0 or 1. All these and the player come in random order.
+    And so many `certain` players. All these and the player come in random order.
     """
     inside = (c >= 0) & (c <= size)
     c = np.where(inside, c, 0)
     size = np.maximum(size, 0)
-    total = size + others + extra
+    total = size + others + certain
     log = log_binomial(size, c) + log_binomial(others, other)
-    log = log - log_binomial(total, c + other + extra) - np.log(total + 1.0)
+    log = log - log_binomial(total, c + other + certain) - np.log(total + 1.0)
     return np.where(inside, np.exp(log), 0.0)
 
 
-def log_binomial(n: Counts, k: Counts) -> Weights:
+def log_binomial(n: Counts, k: Counts) -> Float[np.ndarray, " cells"]:
     """log C(n, k), elementwise, for 0 <= k <= n."""
     largest = int(np.max(n, initial=0))
     table = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1.0, largest + 1)))])

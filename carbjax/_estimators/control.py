@@ -1,9 +1,9 @@
 """What a control variate is: a game near v whose Shapley value is known."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from carbjax._estimators.columns import NUM_COLUMNS, Columns
 
@@ -28,6 +28,31 @@ class Control(Protocol):
 
     def shapley(self) -> Columns:
         """Its exact Shapley value by component, `"players 5"`."""
+        ...
+
+
+@runtime_checkable
+class DoubtfulControl(Control, Protocol):
+    """A control that took values of v to make, and that says how it may be wrong.
+
+    v is the control, plus unknown multiples of a few games, the doubts, plus what is left.
+    The multiples are learnt, and are likely to be below 1/2. Doubts are in g, and only
+    differences of their values count.
+    """
+
+    @property
+    def taken(self) -> Bool[np.ndarray, "coalitions players"]:
+        """Whose values it took: they count as evaluations."""
+        ...
+
+    def values_and_doubts(
+        self, coalitions: Bool[np.ndarray, "coalitions players"]
+    ) -> tuple[Columns, Float[np.ndarray, "coalitions doubts"]]:
+        """`values`, and those of the doubts."""
+        ...
+
+    def doubts_shapley(self) -> Float[np.ndarray, "players doubts"]:
+        """The exact Shapley value of each doubt."""
         ...
 
 

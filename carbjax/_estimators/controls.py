@@ -8,10 +8,13 @@ from carbjax._estimators.stand_alone import StandAlone
 from carbjax._games.replay import ReplayGame
 from carbjax._games.serving import ServingGame
 
+_MOST_ABSENCES = 64  # a value of the closed form then costs as much as a run
 CONTROLS = ("auto", "none", "stand_alone", "closed_form")
 
 
-def choose_control(control: str | Control, oracle: Oracle, budget: int) -> Control:
+def choose_control(
+    control: str | Control, oracle: Oracle, budget: int, least: int
+) -> Control:
     """The control asked for; of "auto", the closed form of a game of serving, else none.
 
     Raises `InputError` for an unknown name, and for "closed_form" of another game.
@@ -26,7 +29,7 @@ def choose_control(control: str | Control, oracle: Oracle, budget: int) -> Contr
     game = oracle.game
     of_serving = isinstance(game, (ServingGame, ReplayGame))
     if of_serving and control in ("auto", "closed_form"):
-        return closed_form(game)
+        return closed_form(game, retiming=retiming_for(game.num_players, budget, least))
     if control == "closed_form":
         raise InputError(
             f"control 'closed_form' needs a game of serving; this is a "
@@ -37,6 +40,18 @@ def choose_control(control: str | Control, oracle: Oracle, budget: int) -> Contr
         _require_alone(oracle, budget)
         return StandAlone(oracle)
     return NoControl(oracle.num_players)
+
+
+def retiming_for(num_players: int, budget: int, least: int) -> str:
+    """How `closed_form` retimes: "blended" where absences are worth the values they take.
+
+    They leave the estimator the `least` that it needs, and at least half as many values as
+    they take.
+    """
+    if num_players > _MOST_ABSENCES:
+        return "crowding"
+    left = budget - num_players
+    return "blended" if left >= max(least, num_players // 2) else "crowding"
 
 
 def _require_alone(oracle: Oracle, budget: int) -> None:

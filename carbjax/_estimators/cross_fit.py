@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from carbjax._estimators.enumeration import player_weights
-from carbjax._estimators.odd import MOST_PAIRS, OddFit, signs
+from carbjax._estimators.odd import MOST_PAIRS, OddFit
+from carbjax._estimators.odd_kernel import Rows
 from carbjax._estimators.pairs import Pairs, allot, draw_pairs, num_pairs, sizes_of
 from carbjax._estimators.remainder import Draws, Remainder, Values
 from carbjax._estimators.spread import steady_variance
@@ -17,7 +18,7 @@ _MOST_FOLDS = 5
 class Fit(Protocol):
     """An odd game near the remainder, with a known Shapley value."""
 
-    def odd(self, coalitions: Bool[np.ndarray, "coalitions players"]) -> Values: ...
+    def odd(self, rows: Rows) -> Values: ...
 
     def shapley(self) -> Values: ...
 
@@ -50,24 +51,24 @@ class _SizeMeans:
             if 2 * size < self._num_players:
                 self._mean[size] = values[pairs.size == size].mean(axis=0)
 
-    def odd(self, coalitions: Bool[np.ndarray, "coalitions players"]) -> Values:
-        return self._mean[coalitions.sum(axis=1)]
+    def odd(self, rows: Rows) -> Values:
+        return self._mean[(rows.signs > 0).sum(axis=1)]
 
     def shapley(self) -> Values:
         return np.tile(self._worth / self._num_players, (self._num_players, 1))
 
 
-def _fit_sizes(pairs: Pairs, values: Values, remainder: Remainder) -> Fit:
+def _fit_sizes(pairs: Pairs, values: Values, rows: Rows, remainder: Remainder) -> Fit:
     return _SizeMeans(pairs, values, remainder)
 
 
-def _fit_odd(pairs: Pairs, values: Values, remainder: Remainder) -> Fit:
+def _fit_odd(pairs: Pairs, values: Values, rows: Rows, remainder: Remainder) -> Fit:
     # Those drawn first: a sample of all sizes where there are too many.
     used = np.argsort(pairs.rank, kind="stable")[: MOST_PAIRS - 1]
-    everybody = np.ones((1, remainder.num_players), bool)
-    rows = signs(np.concatenate([everybody, pairs.coalitions[used]]))
-    known = np.concatenate([remainder.worth[None] / 2, values[used]])
-    return OddFit.of(rows, known, remainder.log_weight)
+    everybody = remainder.odd_with_rows(np.ones((1, remainder.num_players), bool))
+    known = np.concatenate([everybody[0], values[used]])
+    both = Rows(*map(np.concatenate, zip(everybody[1], rows.take(used), strict=True)))
+    return OddFit.of(both, known, remainder.log_weight, remainder.doubts_shapley)
 
 
 def _cross_fit(remainder: Remainder, budget: int, rng: np.random.Generator, fit) -> Draws:
@@ -80,7 +81,7 @@ def _cross_fit(remainder: Remainder, budget: int, rng: np.random.Generator, fit)
     sizes = np.array(sizes_of(num_players))
     counts = allot(num_players, (budget - 2) // 2, np.ones(len(sizes)))
     pairs = draw_pairs(num_players, counts, rng)
-    values = remainder.odd(pairs.coalitions)
+    values, rows = remainder.odd_with_rows(pairs.coalitions)
     all_pairs = np.array([float(num_pairs(num_players, int(s))) for s in sizes])
     folds = int(
         np.clip(counts[counts < all_pairs].min(initial=_MOST_FOLDS), 2, _MOST_FOLDS)
@@ -89,8 +90,8 @@ def _cross_fit(remainder: Remainder, budget: int, rng: np.random.Generator, fit)
     for fold in range(folds):
         held = pairs.rank % folds == fold
         rest = Pairs(*(column[~held] for column in pairs))
-        model = fit(rest, values[~held], remainder)
-        error = values - model.odd(pairs.coalitions)
+        model = fit(rest, values[~held], rows.take(~held), remainder)
+        error = values - model.odd(rows)
         mean, variance = _mean_error(pairs, held, error, all_pairs)
         shares.append(model.shapley() + mean)
         variances.append(variance)

@@ -95,7 +95,7 @@ def estimate_shapley(
     oracle = Oracle(v, budget)
     if whole:
         return _estimate(oracle, enumerate_shapley(oracle), None, "exact", "none")
-    chosen = choose_control(control, oracle, budget)
+    chosen = choose_control(control, oracle, budget, entry.least(v.num_players))
     _require_enough(name, entry, budget, v.num_players)
     remainder = Remainder(oracle, chosen)
     spent = max(oracle.num_evaluations - 2, 0)

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from scipy import linalg
 
 from carbjax._estimators.odd import OddFit, signs
-from carbjax._estimators.odd_kernel import Signs
+from carbjax._estimators.odd_kernel import Rows, Signs
 
 Coalitions = Bool[np.ndarray, "pairs players"]
 _RIDGE = 1e-6  # relative; values are exact, it only keeps the factor stable
@@ -58,7 +58,7 @@ def banzhaf_target(num_players: int) -> Target:
     def of_fit(found: OddFit) -> Float[np.ndarray, " players"]:
         # Of a sum of products of signs, twice what stands before the player's sign alone.
         first = np.tanh(found.kernel.coupling) + found.kernel.linear
-        return 2 * first * (found.rows.T @ found.coefficients[:, 0])
+        return 2 * first * (found.rows.signs.T @ found.coefficients[:, 0])
 
     def fit(rows: Signs, values: Float[np.ndarray, " rows"]) -> Fit:
         return _Odd(rows, values, of_fit)
@@ -93,12 +93,13 @@ class _Odd:
         values: Float[np.ndarray, " rows"],
         index: Callable[[OddFit], Float[np.ndarray, " players"]],
     ):
-        equal = np.zeros(rows.shape[1])
-        self._found = OddFit.of(rows, values[:, None], equal)
+        num_players = rows.shape[1]
+        equal, no_doubts = np.zeros(num_players), np.zeros((num_players, 0))
+        self._found = OddFit.of(Rows.of(rows), values[:, None], equal, no_doubts)
         self._index = index
 
     def predict(self, rows: Signs) -> Float[np.ndarray, " rows"]:
-        return self._found.odd(rows > 0)[:, 0]
+        return self._found.odd(Rows.of(rows))[:, 0]
 
     def index(self) -> Float[np.ndarray, " players"]:
         return self._index(self._found)

@@ -3,12 +3,17 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy import linalg
 
 from carbjax._errors import InputError
-from carbjax._estimators.odd_fit import factor, likeliest_kernel, misjudgement
-from carbjax._estimators.odd_kernel import OddKernel, Signs
+from carbjax._estimators.odd_fit import (
+    doubt_unit,
+    factor,
+    likeliest_kernel,
+    misjudgement,
+)
+from carbjax._estimators.odd_kernel import OddKernel, Rows, Signs
 from carbjax._estimators.pairs import allot, draw_pairs, sizes_of
 from carbjax._estimators.remainder import TOTAL, Draws, Remainder, Values
 from carbjax._estimators.spread import steady_variance
@@ -35,46 +40,56 @@ def odd(remainder: Remainder, budget: int, rng: np.random.Generator) -> Draws:
             f"`budget` is {budget}; estimator 'odd' takes at most {2 * MOST_PAIRS + 2}.",
             hint="Use estimator='adjusted'.",
         )
-    rows, values = _sample(remainder, budget, rng)
-    fit = OddFit.of(rows, values, remainder.log_weight)
-    wrong = misjudgement(rows, values[:, TOTAL], remainder.log_weight)
+    values, rows = _sample(remainder, budget, rng)
+    log_weight = remainder.log_weight
+    fit = OddFit.of(rows, values, log_weight, remainder.doubts_shapley)
+    wrong = misjudgement(rows, values[:, TOTAL], log_weight)
     # Each player's strength is learnt from the same pairs, as if it took one of them.
-    wrong *= 1 + remainder.num_players / len(rows)
+    wrong *= 1 + remainder.num_players / len(values)
     variance = wrong * fit.shapley_variance()
-    return Draws(fit.shapley(), np.sqrt(steady_variance(variance, len(rows))))
+    return Draws(fit.shapley(), np.sqrt(steady_variance(variance, len(values))))
 
 
 class OddFit(NamedTuple):
     """The expected odd function, given its values at some rows."""
 
     kernel: OddKernel
-    rows: Signs
+    rows: Rows  # doubts over `unit`
     values: Values
     lower: tuple[Float[np.ndarray, "rows rows"], bool]
     coefficients: Values
+    unit: float
+    of_doubts: Float[np.ndarray, "players doubts"]  # their Shapley values, over `unit`
 
     @staticmethod
     def of(
-        rows: Signs, values: Values, log_weight: Float[np.ndarray, " players"]
+        rows: Rows,
+        values: Values,
+        log_weight: Float[np.ndarray, " players"],
+        of_doubts: Float[np.ndarray, "players doubts"],
     ) -> "OddFit":
+        unit = doubt_unit(values[:, TOTAL], log_weight)
+        rows = rows.over(unit)
         kernel = likeliest_kernel(rows, values[:, TOTAL], log_weight)
         lower = factor(kernel, rows)
-        return OddFit(kernel, rows, values, lower, linalg.cho_solve(lower, values))
+        coefficients = linalg.cho_solve(lower, values)
+        return OddFit(kernel, rows, values, lower, coefficients, unit, of_doubts / unit)
 
-    def odd(self, coalitions: Bool[np.ndarray, "coalitions players"]) -> Values:
+    def odd(self, rows: Rows) -> Values:
         """Its values at other coalitions."""
-        return self.kernel.covariance(signs(coalitions), self.rows) @ self.coefficients
+        return self.kernel.covariance(rows.over(self.unit), self.rows) @ self.coefficients
 
     def shapley(self) -> Values:
         """Its Shapley value, `"players 6"`."""
-        return self.kernel.shapley(self.rows) @ self.coefficients
+        return self.kernel.shapley(self.rows, self.of_doubts) @ self.coefficients
 
     def shapley_variance(self) -> Values:
         """What the values leave unknown of the random function's Shapley value."""
-        known = self.kernel.shapley(self.rows)
+        known = self.kernel.shapley(self.rows, self.of_doubts)
         solved = linalg.cho_solve(self.lower, known.T)
-        left = self.kernel.shapley_variance() - (known.T * solved).sum(axis=0)
-        scale = (self.values * self.coefficients).sum(axis=0) / len(self.rows)
+        before = self.kernel.shapley_variance(self.of_doubts)
+        left = before - (known.T * solved).sum(axis=0)
+        scale = (self.values * self.coefficients).sum(axis=0) / len(self.values)
         return np.maximum(left, 0.0)[:, None] * np.maximum(scale, 0.0)[None, :]
 
 
@@ -85,12 +100,25 @@ def signs(coalitions: Bool[np.ndarray, "coalitions players"]) -> Signs:
 
 def _sample(
     remainder: Remainder, budget: int, rng: np.random.Generator
-) -> tuple[Signs, Values]:
+) -> tuple[Values, Rows]:
     """Everybody, and pairs in random order."""
     num_players = remainder.num_players
-    wanted = np.ones(len(sizes_of(num_players)))
-    counts = allot(num_players, (budget - 2) // 2, wanted)
-    coalitions = draw_pairs(num_players, counts, rng).coalitions
+    coalitions = draw_pairs(num_players, _counts(remainder, budget), rng).coalitions
     shuffled = coalitions[rng.permutation(len(coalitions))]
-    values = np.concatenate([remainder.worth[None] / 2, remainder.odd(shuffled)])
-    return signs(np.concatenate([np.ones((1, num_players), bool), shuffled])), values
+    everybody = np.ones((1, num_players), bool)
+    return remainder.odd_with_rows(np.concatenate([everybody, shuffled]))
+
+
+def _counts(remainder: Remainder, budget: int) -> Int[np.ndarray, " sizes"]:
+    """Pairs of each size; of singles one half may be known already."""
+    num_players = remainder.num_players
+    wanted = np.ones(len(sizes_of(num_players)))
+    total = (budget - 2) // 2
+    counts = allot(num_players, total, wanted)
+    while remainder.knows_singles:
+        total += 1
+        more = allot(num_players, total, wanted)
+        if more.sum() < total or 2 * more.sum() - more[0] > budget - 2:
+            return counts
+        counts = more
+    return counts

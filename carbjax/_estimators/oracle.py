@@ -57,6 +57,10 @@ class Oracle:
         known = [self._known[name] for name in _names(self._standard(coalitions))]
         return np.array(known).reshape(len(coalitions), NUM_COLUMNS)
 
+    def knows(self, coalitions: Bool[np.ndarray, "coalitions players"]) -> bool:
+        """Whether all these values have been taken."""
+        return all(name in self._known for name in _names(self._standard(coalitions)))
+
     def _learn(self, coalitions: Bool[np.ndarray, "coalitions players"]) -> None:
         standard = self._standard(coalitions)
         unknown = {

@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from carbjax._estimators.columns import total_of
-from carbjax._estimators.control import Control
+from carbjax._estimators.control import Control, DoubtfulControl
+from carbjax._estimators.odd_kernel import Rows
 from carbjax._estimators.oracle import Oracle
 
 Values = Float[np.ndarray, "*batch 6"]
@@ -22,6 +23,13 @@ class Remainder:
     def __init__(self, oracle: Oracle, control: Control):
         self._oracle, self._control = oracle, control
         self.num_players = oracle.num_players
+        self.doubts_shapley = np.zeros((self.num_players, 0))
+        if isinstance(control, DoubtfulControl):
+            self.doubts_shapley = control.doubts_shapley()
+            oracle.values(control.taken)
+        alone = np.eye(self.num_players, dtype=bool)
+        # Of the pairs of one player and all others, one half may be paid for.
+        self.knows_singles = oracle.knows(alone) or oracle.knows(~alone)
         extremes = np.repeat([[False], [True]], self.num_players, axis=1)
         self.nobody, self.everybody = self.values(extremes)
         # What the control says of players' sizes: large players interact more.
@@ -29,19 +37,42 @@ class Remainder:
 
     def values(self, coalitions: Bool[np.ndarray, "coalitions players"]) -> Values:
         """Of each coalition, `"coalitions 6"`."""
-        return with_total(
-            self._oracle.values(coalitions) - self._control.values(coalitions)
-        )
+        return self._with_doubts(coalitions)[0]
 
     def odd(self, coalitions: Bool[np.ndarray, "coalitions players"]) -> Values:
         """(r(S) - r(all but S)) / 2: the part on which the Shapley value depends."""
-        both = self.values(np.concatenate([coalitions, ~coalitions]))
-        return (both[: len(coalitions)] - both[len(coalitions) :]) / 2
+        return self.odd_with_rows(coalitions)[0]
+
+    def odd_with_rows(
+        self, coalitions: Bool[np.ndarray, "coalitions players"]
+    ) -> tuple[Values, Rows]:
+        """`odd`, and the coalitions as a fit takes them."""
+        both = np.concatenate([coalitions, ~coalitions])
+        values, doubts = (_odd_part(x) for x in self._with_doubts(both))
+        return values, Rows(np.where(coalitions, 1.0, -1.0), doubts)
+
+    def _with_doubts(
+        self, coalitions: Bool[np.ndarray, "coalitions players"]
+    ) -> tuple[Values, Float[np.ndarray, "coalitions doubts"]]:
+        if isinstance(self._control, DoubtfulControl):
+            control, doubts = self._control.values_and_doubts(coalitions)
+        else:
+            control, doubts = (
+                self._control.values(coalitions),
+                np.zeros((len(coalitions), 0)),
+            )
+        return with_total(self._oracle.values(coalitions) - control), doubts
 
     @property
     def worth(self) -> Values:
         """r(all) - r(none), to be shared, `" 6"`."""
         return self.everybody - self.nobody
+
+
+def _odd_part(both: Float[np.ndarray, "two_coalitions columns"]) -> np.ndarray:
+    """Of values of coalitions, followed by those of their complements."""
+    number = len(both) // 2
+    return (both[:number] - both[number:]) / 2
 
 
 class Draws(NamedTuple):

@@ -57,34 +57,39 @@ def burst():
     return workload, System.load("h200-sxm", "llama-3.1-8b")
 
 
-@pytest.mark.parametrize("counted", ["nobody", "all", "outsiders"])
+@pytest.mark.parametrize("outsiders", [0, 1, 3])
+@pytest.mark.parametrize("absent", [False, True])
 @pytest.mark.parametrize("prefills, decodes", [(1, 0), (0, 3), (1, 2), (3, 2)])
-def test_weights_are_those_of_enumeration(prefills, decodes, counted):
+def test_weights_are_those_of_enumeration(prefills, decodes, absent, outsiders):
     rng = np.random.default_rng(43)
-    outsiders = 0 if counted == "nobody" else 2
     members = prefills + decodes
+    counted = members + outsiders
     value, slope = rng.normal(size=(2, prefills + 1, decodes + 1))
     value[0, 0] = slope[0, 0] = 0.0
+    times = np.poly1d(rng.normal(size=3))
     deviation = rng.normal(size=members)
     for part in (slice(prefills), slice(prefills, None)):
         deviation[part] -= deviation[part].mean() if deviation[part].size else 0.0
 
     def game(coalition):
+        if counted in coalition:  # who has to be absent
+            return 0.0
         inside = [i for i in coalition if i < members]
         a = sum(i < prefills for i in inside)
         b = len(inside) - a
-        times = {"nobody": 1, "all": len(coalition), "outsiders": len(coalition) - a - b}
         f = value[a, b] + slope[a, b] * sum(deviation[i] for i in inside)
-        return times[counted] * f
+        return times(len(coalition)) * f
 
     a, b = (x.ravel() for x in np.indices((prefills + 1, decodes + 1)))
+    h = [times(a + b + more) for more in range(3)]
     weights = cell_weights(
         a,
         b,
         np.full(len(a), prefills),
         np.full(len(a), decodes),
-        counted={"nobody": a**0, "all": a + b, "outsiders": 0 * a}[counted].astype(float),
-        outsiders=np.full(len(a), float(outsiders)),
+        rises=np.stack([h[0], h[1] - h[0], h[2] - 2 * h[1] + h[0]]),
+        outsiders=np.full(len(a), outsiders),
+        someone_absent=absent,
     )
     prefill = weights.mean_prefill @ value.ravel()
     prefill = prefill + deviation * (weights.deviation_prefill @ slope.ravel())
@@ -92,7 +97,9 @@ def test_weights_are_those_of_enumeration(prefills, decodes, counted):
     decode = decode + deviation * (weights.deviation_decode @ slope.ravel())
     away = np.full(outsiders, weights.outsider @ value.ravel())
     ours = np.concatenate([prefill[:prefills], decode[prefills:], away])
-    expected = shapley_by_subsets(game, members + outsiders)
+    if absent:
+        ours = np.append(ours, weights.absentee @ value.ravel())
+    expected = shapley_by_subsets(game, counted + absent)
     np.testing.assert_allclose(ours, expected, atol=1e-12)
 
 
