@@ -2,7 +2,9 @@ from ._attribution import (
     Attribution as Attribution,
     DecodeRuns as DecodeRuns,
     Elasticities as Elasticities,
+    MeteredSchedule as MeteredSchedule,
     PromptChunks as PromptChunks,
+    RecordedLog as RecordedLog,
     RecordedSchedule as RecordedSchedule,
     TokenAttribution as TokenAttribution,
     TokenPrices as TokenPrices,
@@ -12,7 +14,9 @@ from ._attribution import (
     banzhaf as banzhaf,
     check_claims as check_claims,
     elasticities as elasticities,
+    meter_schedule as meter_schedule,
     methods as methods,
+    read_recorded as read_recorded,
     register_method as register_method,
     shapley as shapley,
     shapley_interactions as shapley_interactions,
@@ -52,10 +56,12 @@ from ._criteria import (
     stopping_curve as stopping_curve,
     summarise_distances as summarise_distances,
 )
+from ._datasets import DATA_SETS as DATA_SETS, Fetched as Fetched, fetch as fetch
 from ._errors import (
     CarbjaxError as CarbjaxError,
     ConfigError as ConfigError,
     ExtrapolationWarning as ExtrapolationWarning,
+    FetchError as FetchError,
     InputError as InputError,
     IntensityError as IntensityError,
     OutputError as OutputError,
@@ -104,6 +110,13 @@ from ._surrogate import (
     BatchFeatures as BatchFeatures,
     Surrogate as Surrogate,
 )
-from ._traces import read_trace as read_trace, read_trace_report as read_trace_report
+from ._traces import (
+    MeterReadings as MeterReadings,
+    ServeGen as ServeGen,
+    read_meter as read_meter,
+    read_trace as read_trace,
+    read_trace_report as read_trace_report,
+    servegen_workload as servegen_workload,
+)
 from ._version import __version__ as __version__
 from ._workload import Workload as Workload

@@ -28,11 +28,19 @@ from carbjax._attribution.interactions import (
     shapley_interactions as shapley_interactions,
 )
 from carbjax._attribution.laws import check_claims as check_claims
+from carbjax._attribution.metered import (
+    MeteredSchedule as MeteredSchedule,
+    meter_schedule as meter_schedule,
+)
 from carbjax._attribution.methods import (
     methods as methods,
     register_method as register_method,
 )
 from carbjax._attribution.recorded import attribute_recorded as attribute_recorded
+from carbjax._attribution.recorded_logs import (
+    RecordedLog as RecordedLog,
+    read_recorded as read_recorded,
+)
 from carbjax._attribution.recorded_schedule import (
     DecodeRuns as DecodeRuns,
     PromptChunks as PromptChunks,

@@ -68,11 +68,11 @@ def read_intensity(
     _require_average_grams(table, chosen)
     stamps_s = _stamps(table, zone, chosen)
     values = _values(table, chosen, missing)
-    _require_grams(table, chosen, values)
     known = np.isfinite(values)
     gaps = find_gaps(stamps_s[known])
     if gaps.count and missing == "error":
         raise _gap_error(table, stamps_s, gaps)
+    _require_grams(table, chosen, values)
     edges_s, filled = fill_gaps(stamps_s[known], values[known], gaps, missing)
     return Intensity(
         edges_s,

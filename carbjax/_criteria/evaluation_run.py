@@ -12,6 +12,7 @@ from carbjax._criteria.evaluation_methods import Effort
 from carbjax._criteria.evaluation_rows import refused
 from carbjax._criteria.evaluation_store import FORMAT, Part, Store
 from carbjax._criteria.evaluation_tasks import GUARD, Task, run_task, tasks_of
+from carbjax._criteria.memory import Programs
 from carbjax._progress import listening, report
 
 Found = list[tuple[Task, Part]]
@@ -46,8 +47,10 @@ class Runner:
         }
         tasks = tasks_of(criteria, list(efforts), len(self._workloads))
         total = len(methods) + len(tasks)
+        programs = Programs()
         for task in tasks:
             found.append((task, self._run(task, efforts[task.method])))
+            programs.forget_if_many()
             report(f"{task.criterion} {task.method}", len(found), total)
         return found
 

@@ -9,6 +9,24 @@ import jax
 
 _SAMPLING_S = 2e-3
 _STATM = pathlib.Path("/proc/self/statm")
+_ROOM = 4 * 2**30  # bytes
+
+
+class Programs:
+    """Compiled programs of this process, which JAX keeps in memory until it is told not to.
+
+    Judging compiles for hundreds of sizes, of which most are not asked for again.
+    """
+
+    def __init__(self):
+        self._before = resident_bytes() or 0
+
+    def forget_if_many(self) -> None:
+        """Nothing; all are dropped once memory has grown by 4 GiB since they last were."""
+        now = resident_bytes()
+        if now is not None and now - self._before > _ROOM:
+            jax.clear_caches()
+            self._before = resident_bytes() or now
 
 
 class PeakMemory:
@@ -57,6 +75,11 @@ def _in_use() -> int | None:
     stats = jax.devices()[0].memory_stats()
     if stats and "bytes_in_use" in stats:
         return int(stats["bytes_in_use"])
+    return resident_bytes()
+
+
+def resident_bytes() -> int | None:
+    """Memory of this process, None where the system does not tell."""
     try:
         pages = int(_STATM.read_text().split()[1])
     except OSError:

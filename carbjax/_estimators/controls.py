@@ -8,7 +8,7 @@ from carbjax._estimators.stand_alone import StandAlone
 from carbjax._games.replay import ReplayGame
 from carbjax._games.serving import ServingGame
 
-_MOST_ABSENCES = 64  # a value of the closed form then costs as much as a run
+_MOST_ABSENCES = 32  # beyond, the runs without a player take longer than a sample
 CONTROLS = ("auto", "none", "stand_alone", "closed_form")
 
 

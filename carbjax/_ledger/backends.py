@@ -127,7 +127,7 @@ def open_parquet(file: str) -> pq.ParquetFile:
     """The Parquet file. Raises `TraceError`."""
     try:
         return pq.ParquetFile(file)
-    except (pa.ArrowException, OSError) as cause:
+    except (pa.ArrowException, OSError, UnicodeError) as cause:
         raise _unreadable(file, cause) from None
 
 

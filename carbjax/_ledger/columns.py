@@ -4,7 +4,6 @@ import difflib
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from carbjax._errors import TraceError
 from carbjax._traces.format import LATEST_RELATIVE_S, unix_unit
@@ -25,6 +24,7 @@ _LABELS = ("request_id", "tenant_id")
 COLUMNS = ("arrival", *_TOKENS, *_LABELS)
 """Columns of a Parquet file that are read; the last two may be absent."""
 _MICROSECONDS = 1e6
+_LIKE = 0.75  # of two names: tenant and tenant_id, not tenant_id and request_id
 # Unix seconds of 2000 and 2100: a calendar in other units lies outside.
 _PLAUSIBLE = (946_684_800.0, 4_102_444_800.0)
 
@@ -79,7 +79,8 @@ def _require_times(kind: pa.DataType, file: str) -> None:
 def _require_label(schema: pa.Schema, name: str, file: str) -> None:
     """Raises `TraceError` where a label is no text, or seems to be misspelt."""
     if name not in schema.names:
-        near = difflib.get_close_matches(name, set(schema.names) - set(COLUMNS), n=1)
+        others = sorted(set(schema.names) - set(COLUMNS))
+        near = difflib.get_close_matches(name, others, n=1, cutoff=_LIKE)
         if near:
             raise TraceError(
                 f"this column is not known, and there is no {name!r}.",
@@ -173,8 +174,7 @@ def _tokens(batch, name: str, file: str, first_row: int) -> pa.Array:
     _refuse(_missing(column), "is missing", file, first_row, name)
     huge = f"is more than {INT32_MAX}"
     if pa.types.is_uint64(column.type):
-        above = pc.greater(column, pa.scalar(INT32_MAX, pa.uint64()))
-        _refuse(np.asarray(above), huge, file, first_row, name)
+        _refuse(column.to_numpy() > INT32_MAX, huge, file, first_row, name)
     tokens = column.cast(pa.int64())
     values = tokens.to_numpy()
     _refuse(values < 0, "is negative", file, first_row, name)

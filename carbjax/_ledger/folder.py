@@ -71,6 +71,7 @@ def tidy(folder: pathlib.Path) -> None:
 def working_in(folder: pathlib.Path) -> Iterator[None]:
     """While it lasts no other process works there. Raises `OutputError`, `ConfigError`."""
     with _refusing(folder):
+        os.fspath(folder).encode()
         folder.mkdir(parents=True, exist_ok=True)
         _require_free(folder)
         work_folder(folder).mkdir(exist_ok=True)
@@ -132,9 +133,11 @@ def write_table(folder: pathlib.Path, name: str, table: pa.Table) -> None:
 def read_table(folder: pathlib.Path, name: str) -> pa.Table:
     """A table of a finished ledger, by name."""
     path = folder / name
-    if name != REQUESTS_FOLDER:
-        path = path.with_suffix(".parquet")
-    return pq.read_table(path, partitioning=None)
+    files = [path.with_suffix(".parquet")]
+    if name == REQUESTS_FOLDER:
+        files = sorted(path.glob("part-*.parquet"))
+    # One by one: what stands in the names of folders above is not taken for columns.
+    return pa.concat_tables([pq.ParquetFile(file).read() for file in files])
 
 
 def require_rows(folder: pathlib.Path, expected: int) -> None:
@@ -158,9 +161,10 @@ def _changed(path: pathlib.Path, problem: str) -> OutputError:
 def _refusing(folder: pathlib.Path) -> Iterator[None]:
     try:
         yield
-    except OSError as cause:
+    except (OSError, UnicodeError) as cause:  # Arrow wants names in UTF-8
+        reason = cause.strerror if isinstance(cause, OSError) else "no UTF-8"
         raise OutputError(
-            f"cannot be made or cleared ({cause.strerror}).",
+            f"cannot be made or cleared ({reason}).",
             file=folder,
             hint="Give a place where you may write.",
         ) from None

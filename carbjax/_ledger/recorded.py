@@ -137,6 +137,8 @@ def _write(
     # Of the machine's own emissions the hours' rows are made: the rest is iterations'.
     nobody = standing(schedule, group.system, window_of(schedule, None))
     unattributed = _in_closing_terms(attribution.remainder - nobody)
+    if metered is not None:
+        _add_beyond_idle(unattributed, metered, group.system)
     _leave_unattributed(facts["totals"], unattributed, group.market_intensity)
     GroupStore(folder, 0).write_part(0, rows)
     for name, table in tables.items():
@@ -206,6 +208,25 @@ def _leave_unattributed(
         each["gco2e"] = each["operational_gco2e"] + each["embodied_gco2e"]
         if market is not None:
             each[MARKET] = each["energy_j"] * market / JOULES_PER_KWH
+
+
+def _add_beyond_idle(
+    unattributed: dict[str, float], metered: MeteredSchedule, system: System
+) -> None:
+    """Adds what the meter counted beyond idle power while no iteration ran.
+
+    When within the window is not known: it counts at the window's mean intensity.
+    """
+    if system.provisioning == "on_demand":
+        return  # the machine is not there between iterations
+    schedule = metered.schedule
+    series = system.carbon_intensity
+    epoch = None if series.is_constant else schedule.workload.epoch
+    window = float(schedule.start_s[0]), float(schedule.end_s[-1])
+    site_j = system.pue * metered.beyond_idle_j
+    mean = float(series.relative(epoch).mean(*window))
+    unattributed["energy_j"] += site_j
+    unattributed["operational_gco2e"] += site_j * mean / JOULES_PER_KWH
 
 
 def _about(metered: MeteredSchedule) -> dict[str, Any]:

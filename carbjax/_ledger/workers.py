@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
@@ -106,7 +107,7 @@ def _begin_computing() -> None:
 
 def _programs() -> str | None:
     """Where this process keeps compiled programs, if it does."""
-    return jax.config.jax_compilation_cache_dir
+    return getattr(jax.config, "jax_compilation_cache_dir")
 
 
 def _task(place: int, group: Group, folder: str) -> GroupResult:
@@ -127,12 +128,18 @@ def _on_ray(
     """
     try:
         import ray  # pyright: ignore[reportMissingImports]
+        from ray.exceptions import (  # pyright: ignore[reportMissingImports]
+            RayTaskError,
+        )
     except ImportError:
         raise ConfigError(
             "Ray is not installed.", hint="Install it: `pip install 'carbjax[ray]'`."
         ) from None
     if not ray.is_initialized():
-        ray.init(log_to_driver=False)
+        with warnings.catch_warnings():
+            # Ray forks, and what it forks is another program at once.
+            warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
+            ray.init(log_to_driver=False)
     keep_programs = _programs() is not None
 
     @ray.remote(max_retries=-1, num_cpus=1)
@@ -149,7 +156,7 @@ def _on_ray(
             result = ray.get(ended)
             advance(result.num_requests)
             yield result
-    except ray.exceptions.RayTaskError as error:
+    except RayTaskError as error:
         raise error.cause from None
     finally:
         for one in waiting:

@@ -1,6 +1,7 @@
 """Readers of request traces."""
 
 from carbjax._traces.format import TraceFormat as TraceFormat
+from carbjax._traces.meter import MeterReadings as MeterReadings, read_meter as read_meter
 from carbjax._traces.read import (
     FORMATS as FORMATS,
     read_trace as read_trace,
@@ -10,4 +11,8 @@ from carbjax._traces.report import (
     NO_CALENDAR as NO_CALENDAR,
     TokenSummary as TokenSummary,
     TraceReport as TraceReport,
+)
+from carbjax._traces.servegen import (
+    ServeGen as ServeGen,
+    servegen_workload as servegen_workload,
 )

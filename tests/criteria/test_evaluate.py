@@ -270,7 +270,7 @@ def test_a_cut_is_the_same_however_many_there_are():
 
 @pytest.mark.slow
 def test_all_criteria_judge_a_method(monkeypatch):
-    few = {"players": (1, 4), "iterations": (8, 16), "tokens": (64, 128), "requests": (8,)}
+    few = {"players": (1, 4), "iterations": (8, 16), "tokens": (128, 256), "requests": (8,)}
     # The package has a function of the module's name.
     monkeypatch.setattr(sys.modules[Scaling.__module__], "DEFAULT_POINTS", few)
     everything = judge((by_tokens,), criteria=("axioms", "scalability", "incentives"))

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from carbjax._criteria import memory
 from carbjax._criteria.power_law import fit_growth
 from carbjax._criteria.scaling import scaling
 from carbjax._criteria.scaling_workloads import AXES, DEFAULT_POINTS, sized
@@ -160,3 +161,16 @@ def test_noise_widens_the_interval():
 def test_an_unknown_axis_is_refused():
     with pytest.raises(InputError, match="players"):
         scaling("tokens", axes=("watts",))
+
+
+def test_programs_are_forgotten_once_they_take_much_memory(monkeypatch):
+    gib = 2**30
+    seen, cleared = iter([1, 3, 6, 2, 5, 7, 2]), []
+    monkeypatch.setattr(memory, "resident_bytes", lambda: next(seen) * gib)
+    monkeypatch.setattr(memory.jax, "clear_caches", lambda: cleared.append(True))
+    programs = memory.Programs()  # at 1 GiB
+    counts = []
+    for _ in range(4):
+        programs.forget_if_many()
+        counts.append(len(cleared))
+    assert counts == [0, 1, 1, 2]

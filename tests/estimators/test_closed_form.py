@@ -6,8 +6,10 @@ import pytest
 
 from carbjax._errors import InputError
 from carbjax._estimators.closed_form import RETIMINGS, closed_form
+from carbjax._estimators.closed_form_agreement import multiple_of_absences
 from carbjax._estimators.closed_form_weights import cell_weights
 from carbjax._estimators.columns import to_columns, total_of
+from carbjax._estimators.controls import retiming_for
 from carbjax._estimators.estimate import estimate_shapley
 from carbjax._games.many import components_of
 from carbjax._games.replay import ReplayGame
@@ -110,10 +112,11 @@ def test_its_shapley_value_is_that_of_its_values(retiming, provisioning):
         for player in (None, [0, 1, 0, 2, 3]):
             workload, system = _served(case, provisioning, player)
             control = closed_form(ServingGame(workload, system), retiming=retiming)
-            table = control.values(_all_coalitions(workload.num_players))
-            scale = np.abs(table).max(axis=0)
-            error = np.abs(control.shapley() - _shapley(table))
-            assert (error <= 1e-12 * scale).all()
+            both = control.values_and_doubts(_all_coalitions(workload.num_players))
+            for table, shares in zip(both, (control.shapley(), control.doubts_shapley())):
+                scale = np.abs(both[0]).max() + np.abs(table).max(axis=0)
+                error = np.abs(shares - _shapley(table))
+                assert (error <= 1e-12 * scale).all()
 
 
 @pytest.mark.parametrize("retiming", RETIMINGS)
@@ -179,6 +182,44 @@ def test_busy_periods_do_not_see_each_other(burst):
     assert first + second - nobody == pytest.approx(together, rel=1e-12)
 
 
+def test_a_blend_is_crowding_and_a_multiple_of_its_last_doubt(burst):
+    coalitions = _all_coalitions(6)
+    game, present = ServingGame(*burst), coalitions.mean(axis=1)
+    crowding = total_of(closed_form(game).values(coalitions))
+    absences = total_of(closed_form(game, retiming="absences").values(coalitions))
+    blend, doubts = closed_form(game, retiming="blended").values_and_doubts(coalitions)
+    np.testing.assert_allclose(total_of(blend), crowding + doubts[:, 1], rtol=1e-12)
+    multiple = doubts[1, 0] / (absences - crowding)[1]
+    assert 0 < multiple < 2
+    expected = multiple * (absences - crowding)
+    np.testing.assert_allclose(doubts[:, 0], expected, atol=1e-12 * crowding.max())
+    np.testing.assert_allclose(doubts[:, 1], present * doubts[:, 0], atol=1e-15)
+
+
+class Games:
+    """Values of the games that tell how far crowding and absences agree."""
+
+    num_games, width = 3, 1
+
+    def __init__(self, crowding, absences):
+        self.both = np.array([crowding, absences - crowding, 0 * absences])
+
+    def values(self, members):
+        return np.einsum("gp,cp,k->gck", self.both, members, [0, 1, 0, 0, 0])
+
+
+def test_absences_count_where_they_agree_with_crowding():
+    rng = np.random.default_rng(45)
+    crowding, other = rng.normal(size=(2, 8))
+
+    def multiple(absences):
+        games = Games(crowding, absences)
+        return multiple_of_absences([games, games], 8)
+
+    assert multiple(crowding) > multiple(2 * crowding) > multiple(30 * other) >= 0.0
+    assert multiple(-crowding) == 0.0
+
+
 def test_an_unknown_retiming_is_refused(burst):
     with pytest.raises(InputError, match="crowding"):
         closed_form(ServingGame(*burst), retiming="crowded")
@@ -187,4 +228,11 @@ def test_an_unknown_retiming_is_refused(burst):
 @pytest.mark.parametrize("of", [ServingGame, ReplayGame])
 def test_it_is_the_control_of_games_of_serving(of, burst):
     found = estimate_shapley(of(*burst), budget=20)
-    assert found.control == "closed_form"
+    assert found.control == "closed_form" and found.num_evaluations <= 20
+
+
+def test_absences_are_taken_where_the_budget_allows_it():
+    assert retiming_for(12, 17, 4) == "crowding"
+    assert retiming_for(12, 18, 4) == "blended"
+    assert retiming_for(12, 37, 26) == "crowding"
+    assert retiming_for(1000, 6000, 4) == "crowding"

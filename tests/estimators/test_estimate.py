@@ -128,6 +128,40 @@ def test_a_perfect_control_leaves_nothing_to_estimate(estimator):
     assert found.stderr.max() < 1e-9
 
 
+class Doubtful(Known):
+    """It lacks a multiple of a known game, and has taken the values of all but one."""
+
+    def __init__(self, game: AbstractKnownGame, doubt: AbstractKnownGame):
+        super().__init__(game)
+        self.doubt = doubt
+        self.taken = ~np.eye(game.num_players, dtype=bool)
+
+    def values_and_doubts(self, coalitions):
+        doubts = jax.vmap(self.doubt.value)(jnp.asarray(coalitions))
+        return self.values(coalitions), np.asarray(doubts)[:, None]
+
+    def doubts_shapley(self):
+        return np.asarray(self.doubt.shapley())[:, None]
+
+
+@pytest.mark.parametrize("estimator, budget", [("odd", 9 + 6), ("adjusted", 9 + 40)])
+def test_a_multiple_of_a_doubt_is_learnt_from_few_values(estimator, budget):
+    rng = np.random.default_rng(9)
+    game, doubt = random_sum(rng, 9), random_sum(rng, 9)
+    teams, worth = (
+        np.concatenate(x) for x in zip(*((g.teams, g.worth) for g in (game, doubt)))
+    )
+    worth[len(game.teams) :] *= 0.4
+    v = UnanimitySum(teams, worth)
+    found = estimate_shapley(
+        v, budget=budget, estimator=estimator, control=Doubtful(game, doubt)
+    )
+    mean = abs(v.shapley().mean())
+    assert np.abs(found.shares - v.shapley()).max() < 0.05 * mean
+    assert np.abs(v.shapley() - game.shapley()).max() > 0.3 * mean
+    assert 9 + 2 < found.num_evaluations <= budget
+
+
 @pytest.mark.slow
 def test_a_thousand_players_within_6000_values():
     """1% standard error where the control knows all but how players meet in threes."""

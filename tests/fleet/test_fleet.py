@@ -1,6 +1,7 @@
 """Lanes against the engine and the streaming method, which serve a whole trace at once."""
 
 import itertools
+import os
 
 import jax
 import numpy as np
@@ -66,10 +67,9 @@ def whole(system, requests) -> dict[str, np.ndarray]:
     return _joined([_fleet(system).serve(requests, [False] * LANES)])
 
 
-ALL = itertools.product(POLICIES, PROVISIONING)
-SYSTEMS = [
-    pytest.param(*each, marks=() if each == QUICK else pytest.mark.slow) for each in ALL
-]
+SYSTEMS = [QUICK, pytest.param("static", "always_on", marks=pytest.mark.slow)]
+if os.environ.get("CARBJAX_ALL_POLICIES"):  # the third is served by tests of ledgers
+    SYSTEMS = list(itertools.product(POLICIES, PROVISIONING))
 
 
 @pytest.mark.parametrize("policy, provisioning", SYSTEMS)

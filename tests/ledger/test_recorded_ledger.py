@@ -97,6 +97,23 @@ def test_the_ledger_s_electricity_is_the_meter_s(tmp_path, logs, system):
     assert about["measured_over_modelled"] > 0
 
 
+def test_what_a_meter_counts_while_nothing_runs_is_nobody_s(tmp_path, logs, system):
+    requests, iterations, meter = logs
+    edges = 0.0, 0.05, 0.06, 0.07
+    joules = np.cumsum([0, 32.0, 5.0, 3.0])  # between the two middle ones nothing ran
+    stamps = [(EPOCH + dt.timedelta(seconds=s)).isoformat() for s in edges]
+    rows = [f"{t},{j}\n" for t, j in zip(stamps, joules, strict=True)]
+    meter.write_text("time,energy_j\n" + "".join(rows))
+    ledger = make_recorded_ledger(
+        requests, iterations, system, tmp_path / "out", meter=meter
+    )
+    totals = ledger.manifest["totals"]
+    beyond_j = (5.0 - IDLE_W * 0.01) * system.pue
+    assert totals["unattributed"]["energy_j"] == pytest.approx(beyond_j, rel=1e-6)
+    site_j = (JOULES + float(system.footprint.host_power) * 0.07) * system.pue
+    assert totals["total"]["energy_j"] == pytest.approx(site_j, rel=1e-6)
+
+
 def test_another_meter_is_another_ledger(tmp_path, logs, system):
     requests, iterations, meter = logs
     out = tmp_path / "out"

@@ -4,7 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from carbjax._cli.main import carbjax
 from carbjax._errors import OutputError, TraceError
 from carbjax._traces import read_trace, read_trace_report
 
@@ -98,3 +100,19 @@ def test_rejects_that_cannot_be_written_are_an_error(tmp_path):
     (tmp_path / "trace.csv").write_text("".join([HEADER, *GOOD]))
     with pytest.raises(OutputError, match="rejected rows cannot be written"):
         read_trace(tmp_path / "trace.csv", rejects=tmp_path / "absent" / "rejects")
+
+
+def test_validate_finds_all_faults_at_once(tmp_path):
+    lines = [*GOOD, "r9,t0,1,nan,1\n", "r10,t0,1\n"]
+    (tmp_path / "trace.csv").write_text("".join([HEADER, *lines]))
+    words = [
+        "validate",
+        str(tmp_path / "trace.csv"),
+        "--rejects",
+        str(tmp_path / "rejects"),
+    ]
+    shown = CliRunner().invoke(carbjax, words)
+    assert shown.exit_code == 0
+    assert "2 bad rows, and a good trace without them" in shown.output
+    assert len((tmp_path / "rejects").read_text().splitlines()) == 2
+    assert CliRunner().invoke(carbjax, words[:2]).exit_code == 2
