@@ -91,23 +91,26 @@ def _draw_size(axes, rows: list[dict]) -> None:
 
 
 def _median(rows: list[dict], games: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Over games, of the quantile 0.9 over seeds; a curve that has ended counts as 0."""
+    """Over games, of the quantile 0.9 over seeds.
+
+    A curve that has ended, since its error was small enough, stays where it ended. The
+    median ends where fewer than half of the curves go on.
+    """
     curves = {name: {} for name in games}
     for row in rows:
         curves[row["game"]][row["budget"]] = row["p90"]
     budgets = sorted({row["budget"] for row in rows})
-    errors = np.array(
-        [
-            [
-                of.get(budget, 0.0 if budget > max(of, default=np.inf) else np.inf)
-                for budget in budgets
-            ]
-            for of in curves.values()
-        ]
-    )
+    going = np.array([[budget in of for budget in budgets] for of in curves.values()])
+    errors = np.array([_carried(of, budgets) for of in curves.values()])
     middle = np.median(errors, axis=0)
-    shown = np.isfinite(middle) & (middle > 0)
+    shown = np.isfinite(middle) & (2 * going.sum(axis=0) >= len(games))
     return np.array(budgets)[shown], middle[shown]
+
+
+def _carried(curve: dict[int, float], budgets: list[int]) -> list[float]:
+    """Its error at each budget: infinite before the first, the last one after the last."""
+    last = max(curve, default=0)
+    return [curve.get(b, curve[last] if b > last > 0 else np.inf) for b in budgets]
 
 
 def _name(library: str, estimator: str, control: str) -> str:

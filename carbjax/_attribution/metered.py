@@ -13,6 +13,7 @@ from carbjax._serving.system import System
 from carbjax._traces.meter import MeterReadings
 
 _SPAN = (0.05, 0.5, 0.95)
+_ROUNDING_S = 1e-6  # of Unix seconds, and of logs
 _NOISE = 1.05  # above the limit of power that a meter may read
 
 
@@ -125,18 +126,23 @@ def _modelled(schedule: RecordedSchedule, system: System) -> np.ndarray:
 def _overlaps(
     schedule: RecordedSchedule, edges_s: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each pair of an iteration and an interval that meet, the part of the iteration."""
+    """Of each pair of an iteration and an interval that meet, the part of the iteration.
+
+    An iteration that crosses a reading by a rounding of the clocks does not.
+    """
     start_s, end_s = schedule.start_s, schedule.end_s
-    first = np.searchsorted(edges_s, start_s, "right") - 1
-    last = np.searchsorted(edges_s, end_s, "left") - 1
+    first = np.searchsorted(edges_s, start_s + _ROUNDING_S, "right") - 1
+    last = np.searchsorted(edges_s, end_s - _ROUNDING_S, "left") - 1
+    last = np.maximum(first, last)
     count = last - first + 1
     iteration = np.repeat(np.arange(len(start_s)), count)
     before = np.cumsum(count) - count
     interval = first[iteration] + np.arange(len(iteration)) - before[iteration]
     inside = (interval >= 0) & (interval < len(edges_s) - 1)
     iteration, interval = iteration[inside], interval[inside]
-    low = np.maximum(start_s[iteration], edges_s[interval])
-    high = np.minimum(end_s[iteration], edges_s[interval + 1])
+    begins, ends = interval == first[iteration], interval == last[iteration]
+    low = np.where(begins, start_s[iteration], edges_s[interval])
+    high = np.where(ends, end_s[iteration], edges_s[interval + 1])
     return iteration, interval, (high - low) / schedule.duration_s[iteration]
 
 

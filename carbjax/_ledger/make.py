@@ -76,7 +76,8 @@ def make_ledger(
     A ledger that was interrupted goes on from its last slice, and comes out the same to
     the byte. Raises `InputError`, and `ClosureError` where a sum does not close.
     """
-    _require(backends, system, engine, slice_rows)
+    _require_engine(engine, workers, slice_rows)
+    _require_backends(backends, system)
     folder = pathlib.Path(out)
     groups = make_groups(
         backends, system, market_intensity=market_intensity, slice_rows=slice_rows
@@ -97,14 +98,15 @@ def make_ledger(
     return FleetLedger(folder, manifest)
 
 
-def _require(
-    backends: Sequence[Backend], system: System, engine: str, slice_rows: int
-) -> None:
+def _require_engine(engine: str, workers: int | None, slice_rows: int) -> None:
     """Raises `ConfigError` for what would fail only once the work is under way."""
     if engine not in ENGINES:
         raise ConfigError(f"`engine` is {engine!r}.", hint=f"One of {', '.join(ENGINES)}.")
-    if not backends:
-        raise ConfigError("there are no backends.", hint="Give at least one.")
+    if engine == "ray" and workers is not None:
+        raise ConfigError(
+            "`workers` counts processes of this machine, and `engine` is 'ray'.",
+            hint="Leave it out: the cluster says how many tasks run at once.",
+        )
     if slice_rows < 1:
         raise ConfigError(f"`slice_rows` is {slice_rows}.", hint="Give 1 or more.")
     if not jax.config.read("jax_enable_x64"):
@@ -112,6 +114,27 @@ def _require(
             "a ledger is made in 64-bit floats.",
             hint="Enable them: `jax.config.update('jax_enable_x64', True)`.",
         )
+
+
+def _require_backends(backends: Sequence[Backend], system: System) -> None:
+    """Raises `ConfigError`, naming a backend that is not one."""
+    if not backends:
+        raise ConfigError("there are no backends.", hint="Give at least one.")
+    names: set[str] = set()
+    for backend in backends:
+        if backend.name in names:
+            raise ConfigError(f"two backends are called {backend.name!r}.")
+        names.add(backend.name)
+        if backend.num_requests < 1:
+            raise ConfigError(
+                f"backend {backend.name!r} has no requests.", hint="Leave it out."
+            )
+        if backend.has_calendar != backends[0].has_calendar:
+            raise ConfigError(
+                f"backends {backends[0].name!r} and {backend.name!r} count time "
+                "differently: one on the calendar, one from an unknown start.",
+                hint="Make a ledger of each kind.",
+            )
     if not system.carbon_intensity.is_constant and not backends[0].has_calendar:
         raise ConfigError(
             "the carbon intensity is a series over calendar time, and arrivals count "

@@ -1,6 +1,7 @@
 """Groups of backends, each a task: in this process, in others, or on a Ray cluster."""
 
 import concurrent.futures
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -126,9 +127,11 @@ def _on_ray(
 
     A task whose worker dies is run again, and goes on from its checkpoint.
     """
+    home = os.getcwd()
     try:
         import ray  # pyright: ignore[reportMissingImports]
         from ray.exceptions import (  # pyright: ignore[reportMissingImports]
+            RayError,
             RayTaskError,
         )
     except ImportError:
@@ -144,10 +147,13 @@ def _on_ray(
 
     @ray.remote(max_retries=-1, num_cpus=1)
     def task(group: Group) -> GroupResult:
+        with contextlib.suppress(OSError):
+            os.chdir(home)  # names of inputs may be relative
         _begin_computing()
         if keep_programs:  # another machine's folder, if its CPU is of another kind
             enable_compilation_cache()
-        return run_group(group, GroupStore(folder, group.number), lambda count: None)
+        store = GroupStore(os.path.join(home, folder), group.number)
+        return run_group(group, store, lambda count: None)
 
     waiting = [task.remote(group) for group in groups]
     try:
@@ -158,6 +164,10 @@ def _on_ray(
             yield result
     except RayTaskError as error:
         raise error.cause from None
+    except RayError as error:
+        raise CarbjaxError(
+            f"Ray stopped ({error}). Run it again: the ledger goes on where it stopped."
+        ) from None
     finally:
         for one in waiting:
             ray.cancel(one, force=True)

@@ -1,5 +1,7 @@
 """The closed-form control: its Shapley value, and how near it is to the games."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -213,7 +215,7 @@ def test_absences_count_where_they_agree_with_crowding():
     crowding, other = rng.normal(size=(2, 8))
 
     def multiple(absences):
-        games = Games(crowding, absences)
+        games: Any = Games(crowding, absences)
         return multiple_of_absences([games, games], 8)
 
     assert multiple(crowding) > multiple(2 * crowding) > multiple(30 * other) >= 0.0

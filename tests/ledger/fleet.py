@@ -15,8 +15,8 @@ SLICE = 8
 LANES = 2
 
 
-def system(**changes) -> cj.System:
-    return small_system(changing_intensity(), **changes)
+def system(intensity: cj.Intensity | None = None, **changes) -> cj.System:
+    return small_system(intensity or changing_intensity(), **changes)
 
 
 def requests(number: int) -> pa.Table:

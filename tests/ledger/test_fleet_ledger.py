@@ -1,12 +1,13 @@
 """What a fleet's ledger holds, against `attribute` and plain sums."""
 
+import dataclasses as dc
 import hashlib
 
 import numpy as np
 import pytest
 
 import carbjax as cj
-from tests.fleets import EPOCH
+from tests.fleets import EPOCH, changing_intensity
 from tests.ledger import fleet
 
 MARKET = 50.0
@@ -134,6 +135,46 @@ def test_bought_electricity_has_a_column_of_its_own(tmp_path, made, source, two_
     joules = totals["total"]["energy_j"]
     market = totals["total"]["market_operational_gco2e"]
     assert market == pytest.approx(joules * MARKET / 3.6e6, rel=1e-12)
+
+
+@dc.dataclass(frozen=True)
+class Named:
+    """A backend of which nothing is read."""
+
+    name: str
+    num_requests: int = 1
+    has_calendar: bool = True
+    inputs: tuple[str, ...] = ()
+
+    def batches(self, skip: int, size: int):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    "backends, asked, message",
+    [
+        ([], {}, "no backends"),
+        ([Named("a"), Named("a")], {}, "two backends are called 'a'"),
+        ([Named("a", 0)], {}, "'a' has no requests"),
+        ([Named("a"), Named("b", has_calendar=False)], {}, "'a' and 'b' count time"),
+        ([Named("a", has_calendar=False)], {}, "seconds from an unknown start"),
+        ([Named("a")], {"engine": "cluster"}, "One of processes, ray"),
+        ([Named("a")], {"engine": "ray", "workers": 2}, "Leave it out"),
+        ([Named("a")], {"slice_rows": 0}, "slice_rows"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_made(
+    backends, asked, message, tmp_path
+):
+    with pytest.raises(cj.ConfigError, match=message):
+        cj.make_ledger(backends, fleet.system(), tmp_path / "ledger", **asked)
+    assert not (tmp_path / "ledger").exists()
+
+
+def test_an_intensity_that_ends_too_early_is_an_error(tmp_path, made, source):
+    short = fleet.system(changing_intensity(step_s=0.05))
+    with pytest.raises(cj.IntensityError, match="covers.*was asked for"):
+        fleet.make(source, tmp_path / "ledger", of=short)
 
 
 def test_nothing_else_stands_in_the_folder(made):

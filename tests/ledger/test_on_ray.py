@@ -73,5 +73,5 @@ def test_a_worker_that_is_killed_changes_no_byte(tmp_path, source, made, cluster
 def test_what_a_task_raises_is_raised_as_it_is(tmp_path, source, two_lanes, cluster):
     small = fleet.system(kv_capacity_tokens=100)
     with pytest.raises(cj.WorkloadError, match="KV cache") as caught:
-        fleet.make(source, tmp_path / "ledger", of=small, engine="ray")
+        fleet.make(source, tmp_path / "ledger", of=small, engine="ray", workers=None)
     assert caught.value.file and caught.value.row

@@ -228,6 +228,33 @@ def test_a_file_that_is_no_parquet_is_named(damage, tmp_path):
     assert caught.value.file == str(file)
 
 
+def _mutated(content: bytes, rng: np.random.Generator) -> bytes:
+    """The content with a few bytes changed, removed or put in."""
+    found = bytearray(content)
+    for kind in rng.integers(0, 3, rng.integers(1, 6)):
+        place, count = int(rng.integers(len(found))), int(rng.integers(1, 30))
+        if kind == 0:
+            found[place] ^= int(rng.integers(1, 256))
+        elif kind == 1:
+            del found[place : place + count]
+        else:
+            found[place:place] = rng.bytes(count)
+    return bytes(found)
+
+
+def test_a_mutated_file_loses_no_row_without_an_error(tmp_path):
+    rng = np.random.default_rng(0)
+    file = write(tmp_path / "a.parquet", *rng.random(200).cumsum())
+    content, refused = file.read_bytes(), 0
+    for _ in range(200):
+        file.write_bytes(_mutated(content, rng))
+        try:
+            assert read(tmp_path).num_rows == 200
+        except cj.TraceError:
+            refused += 1
+    assert 100 < refused < 200
+
+
 def test_names_are_data(tmp_path):
     folder = tmp_path / "backend=..%2F..%2Fx%3Cb%3E"
     write(folder / "0.parquet", 0.0, tenant_id=pa.array([HOSTILE]))
