@@ -75,7 +75,7 @@ class Synthetic:
 
 def main() -> None:
     """Nothing; one line on standard output."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Ledgers at provider scale.")
     parser.add_argument("--requests", type=int, default=1_000_000)
     parser.add_argument("--backends", type=int, default=128)
     parser.add_argument("--slots", type=int, default=32)

@@ -20,7 +20,6 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 import carbjax as cj
-from carbjax._criteria import published_uncertainties, share_ranges
 from experiments.workbench.drawing import BLUE, GREEN, ORANGE, PINK, new_figure, tidy
 from experiments.workbench.inputs import CONVERSATIONS, conversations
 from experiments.workbench.settings import begin
@@ -95,9 +94,9 @@ def ranges(
     workload: cj.Workload, system: cj.System, kind: str, settings: Settings
 ) -> list[tuple[str, float, float, float, float]]:
     """The last five fields of `Range`, of all sources together and of each."""
-    given = published_uncertainties(system)
+    given = cj.published_uncertainties(system)
     low, high = settings.kinds[kind]
-    found = share_ranges(
+    found = cj.share_ranges(
         workload,
         system,
         settings.method,

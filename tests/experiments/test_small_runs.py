@@ -66,9 +66,9 @@ def test_one_at_a_time_both_games_are_one():
     alone = cj.Workload(100.0 * np.arange(4), *LENGTHS)
     _, apart, _, to_truth = games.compare(alone, tiny_system())
     assert apart < 1e-9 and to_truth < 1e-6
-    settings = settings_of(games, policies=("chunked_prefill",), loads=(1.0, np.inf))
+    settings = settings_of(games, policies=("chunked_prefill",), loads=(3.0, np.inf))
     rows = to_table(games.measure(TRACE, settings._replace(num_cuts=1, num_requests=4)))
-    assert where(rows, load=1.0)["apart"][0].as_py() > 1e-6
+    assert where(rows, load=3.0)["apart"][0].as_py() > 0.01
     games.draw(rows, settings._replace(num_cuts=1))
 
 
