@@ -10,13 +10,17 @@ are read from Parquet too, else they are drawn as they are needed. Prints one li
 """
 
 import argparse
+import concurrent.futures
 import dataclasses as dc
+import functools as ft
+import multiprocessing
 import pathlib
 import resource
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -60,17 +64,21 @@ class Synthetic:
         prompt = np.clip(rng.lognormal(6.3, 1.0, _BLOCK), 1, 8000)[:count]
         decode = np.clip(rng.lognormal(5.0, 0.8, _BLOCK), 1, 1000)[:count]
         tenant = rng.integers(0, self.num_tenants, _BLOCK)[:count]
-        names = pa.array([f"tenant-{i}" for i in range(self.num_tenants)])
         return pa.Table.from_arrays(
             [
                 pa.nulls(count, pa.string()),
-                names.take(pa.array(tenant)),
+                _tenants(self.num_tenants).take(pa.array(tenant)),
                 pa.array(arrival),
                 pa.array(prompt.astype(np.int64)),
                 pa.array(decode.astype(np.int64)),
             ],
             schema=REQUESTS,
         )
+
+
+@ft.cache
+def _tenants(count: int) -> pa.Array:
+    return pa.array([f"tenant-{i}" for i in range(count)])
 
 
 def main() -> None:
@@ -85,15 +93,14 @@ def main() -> None:
     parser.add_argument("--engine-only", action="store_true")
     asked = parser.parse_args()
     set_up_worker()
-    system = cj.System.load("h200-sxm", "llama-3.1-8b", max_num_seqs=asked.slots)
     each = -(-asked.requests // asked.backends)
     backends = [
         Synthetic(f"backend-{i:05d}", i, each, asked.tenants) for i in range(asked.backends)
     ]
     if asked.engine_only:
-        seconds = _engine(system, backends)
+        seconds = _engines(backends, asked.slots, asked.workers)
     else:
-        seconds = _ledger(system, backends, asked)
+        seconds = _ledger(backends, asked)
     count = each * asked.backends
     usage = [
         resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
@@ -106,38 +113,56 @@ def main() -> None:
     )
 
 
-def _engine(system: cj.System, backends: list[Synthetic]) -> float:
-    """Seconds of serving and attribution alone, one process, compiled before."""
-    fleet = Fleet(
-        system, system.carbon_intensity.relative(None), len(backends), num_rows=4096
-    )
+def _engines(backends: list[Synthetic], slots: int, workers: int) -> float:
+    """Seconds of serving and attribution alone, in as many processes, compiled before."""
+    shares = [backends[i::workers] for i in range(workers)]
+    context = multiprocessing.get_context("spawn")
+    ready = context.Barrier(workers)
+    with concurrent.futures.ProcessPoolExecutor(
+        workers, context, _meet_at, (ready,)
+    ) as pool:
+        return max(pool.map(_engine, shares, [slots] * workers))
+
+
+_ready: Any = None
+
+
+def _meet_at(ready: Any) -> None:
+    global _ready
+    _ready = ready
+    set_up_worker()
+
+
+def _engine(backends: list[Synthetic], slots: int) -> float:
+    """Seconds that one process takes once all have compiled."""
+    system = _system(slots)
+    clock = system.carbon_intensity.relative(None)
+    fleet = Fleet(system, clock, len(backends), num_rows=_BLOCK)
     parts = [list(backend.batches(0, _BLOCK)) for backend in backends]
     rounds = max(len(part) for part in parts)
 
     def arrivals(i: int) -> list[Arrivals]:
-        columns = ("arrival_s", "prompt_tokens", "decode_tokens")
-        tables = [part[i] for part in parts]
-        return [
-            Arrivals(
-                t[columns[0]].to_numpy() - _EPOCH_S, *(t[c].to_numpy() for c in columns[1:])
-            )
-            for t in tables
-        ]
+        names = "arrival_s", "prompt_tokens", "decode_tokens"
+        tables = ([part[i][name].to_numpy() for name in names] for part in parts)
+        return [Arrivals(arrival - _EPOCH_S, p, d) for arrival, p, d in tables]
 
     state = fleet.state()
-    warm = [x[:8] for x in arrivals(0)]
-    fleet.serve(warm, [False] * len(warm))
+    fleet.serve([x[:8] for x in arrivals(0)], [False] * len(backends))
     fleet.restore(state)
+    _ready.wait()
     start = time.perf_counter()
     for i in range(rounds):
         fleet.serve(arrivals(i), [i + 1 < rounds] * len(backends))
     return time.perf_counter() - start
 
 
-def _ledger(
-    system: cj.System, backends: list[Synthetic], asked: argparse.Namespace
-) -> float:
+def _system(slots: int) -> cj.System:
+    return cj.System.load("h200-sxm", "llama-3.1-8b", max_num_seqs=slots)
+
+
+def _ledger(backends: list[Synthetic], asked: argparse.Namespace) -> float:
     """Seconds of a whole ledger, compilation included."""
+    system = _system(asked.slots)
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(scratch, "ledger")
         found = backends

@@ -77,7 +77,7 @@ def _reason(cause: OSError) -> str:
     """What the system says, also where pyarrow has wrapped it."""
     if cause.errno is not None:
         return os.strerror(cause.errno)
-    return str(cause).splitlines()[0]
+    return next(iter(str(cause).splitlines()), type(cause).__name__)
 
 
 def _refused(path: str | os.PathLike[str], cause: OSError) -> OutputError:
