@@ -15,7 +15,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 _PROGRAMS = "JAX_COMPILATION_CACHE_DIR"
-_WORTH_KEEPING_S = 0.3  # of compiling
+_WORTH_KEEPING_S = 0.1  # of compiling
 
 _NEIGHBOUR = pathlib.Path(__file__).parents[2] / "shared" / "data"
 

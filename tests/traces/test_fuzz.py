@@ -24,7 +24,7 @@ from carbjax._traces.iteration_log import read_iteration_log
 from carbjax._traces.meter import read_meter
 from carbjax._traces.servegen import ServeGen
 
-NUMBER = int(os.environ.get("CARBJAX_FUZZ", "400"))
+NUMBER = int(os.environ.get("CARBJAX_FUZZ", "200"))
 SEED = int(os.environ.get("CARBJAX_FUZZ_SEED", "0"))
 SLOWEST_S = 5.0
 OWN = "request_id,tenant_id,arrival,prompt_tokens,decode_tokens\n" + "".join(
