@@ -30,11 +30,11 @@ import carbjax as cj
 from carbjax._fleet.fleet import Arrivals, Fleet
 from carbjax._ledger.columns import REQUESTS
 from carbjax._ledger.workers import set_up_worker
+from carbjax._units import MICROSECONDS_PER_SECOND
 
 _EPOCH_S = 1_700_000_000.0
 _RATE = 12.0  # requests a second and backend
 _BLOCK = 4096  # requests drawn at once
-_MICROSECONDS = 1e6
 
 
 @dc.dataclass(frozen=True)
@@ -183,7 +183,9 @@ def _ledger(backends: list[Synthetic], asked: argparse.Namespace) -> float:
 def _write(backend: Synthetic, folder: pathlib.Path) -> None:
     """The backend's requests as a Parquet file of their own."""
     table = pa.concat_tables(backend.batches(0, _BLOCK))
-    stamps = np.round(table["arrival_s"].to_numpy() * _MICROSECONDS).astype(np.int64)
+    stamps = np.round(table["arrival_s"].to_numpy() * MICROSECONDS_PER_SECOND).astype(
+        np.int64
+    )
     arrival = pa.array(stamps).cast(pa.timestamp("us", "UTC"))
     table = table.drop_columns(["arrival_s", "request_id"]).append_column(
         "arrival", arrival

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from carbjax._errors import TraceError
 from carbjax._traces.format import LATEST_RELATIVE_S, unix_unit
-from carbjax._units import INT32_MAX
+from carbjax._units import INT32_MAX, MICROSECONDS_PER_SECOND
 from carbjax._workload import Workload
 
 REQUESTS = pa.schema(
@@ -23,7 +23,6 @@ _TOKENS = ("prompt_tokens", "decode_tokens")
 _LABELS = ("request_id", "tenant_id")
 COLUMNS = ("arrival", *_TOKENS, *_LABELS)
 """Columns of a Parquet file that are read; the last two may be absent."""
-_MICROSECONDS = 1e6
 _LIKE = 0.75  # of two names: tenant and tenant_id, not tenant_id and request_id
 # Unix seconds of 2000 and 2100: a calendar in other units lies outside.
 _PLAUSIBLE = (946_684_800.0, 4_102_444_800.0)
@@ -153,7 +152,7 @@ def _arrivals(batch, file: str, first_row: int) -> np.ndarray:
     _refuse(_missing(column), "is missing", file, first_row, "arrival")
     if pa.types.is_timestamp(column.type):
         stamps = column.cast(pa.timestamp("us", "UTC"), safe=False).cast(pa.int64())
-        arrival_s = stamps.to_numpy() / _MICROSECONDS
+        arrival_s = stamps.to_numpy() / MICROSECONDS_PER_SECOND
         low, high = _PLAUSIBLE
         far = (arrival_s < low) | (arrival_s > high)
         problem = "lies before 2000 or after 2100 (another unit?)"

@@ -6,12 +6,10 @@ import numpy as np
 import pyarrow as pa
 
 from carbjax._fleet.fleet import SPENT, Served
-from carbjax._units import JOULES_PER_KWH, SECONDS_PER_HOUR
+from carbjax._units import JOULES_PER_KWH, MICROSECONDS_PER_SECOND, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
     from carbjax._ledger.group import Group
-
-_MICROSECONDS = 1e6
 
 
 def request_rows(
@@ -73,5 +71,5 @@ def _times(seconds: np.ndarray, group: "Group") -> pa.Array:
     """Instants where the trace has a calendar, else seconds."""
     if not group.backends[0].has_calendar:
         return pa.array(seconds)
-    stamps = np.round(seconds * _MICROSECONDS).astype(np.int64)
+    stamps = np.round(seconds * MICROSECONDS_PER_SECOND).astype(np.int64)
     return pa.array(stamps).cast(pa.timestamp("us", "UTC"))

@@ -8,9 +8,7 @@ import pyarrow as pa
 
 from carbjax._ledger.group import Group, GroupResult, instant
 from carbjax._serving.system import System
-from carbjax._units import SECONDS_PER_HOUR
-
-_MICROSECONDS = 1e6
+from carbjax._units import MICROSECONDS_PER_SECOND, SECONDS_PER_HOUR
 
 
 def standing_rows(groups: Sequence[Group], results: Sequence[GroupResult]) -> pa.Table:
@@ -34,7 +32,7 @@ def standing_rows(groups: Sequence[Group], results: Sequence[GroupResult]) -> pa
     hours = (first[who] + place) * SECONDS_PER_HOUR
     low = np.maximum(hours, start_s[who])
     high = np.minimum(hours + SECONDS_PER_HOUR, end_s[who])
-    stamps = pa.array(np.round(hours * _MICROSECONDS).astype(np.int64))
+    stamps = pa.array(np.round(hours * MICROSECONDS_PER_SECOND).astype(np.int64))
     return pa.table(
         {
             "backend": pa.array(names).take(pa.array(who)),
