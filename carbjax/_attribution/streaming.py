@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from carbjax._attribution.prices import Prices, average_prices
+from carbjax._attribution.prices import Prices, Weigh, average_prices
 from carbjax._carbon.emissions import Emissions, no_emissions
 from carbjax._carbon.footprint import Footprint
 from carbjax._serving.batch import Batch
@@ -35,18 +35,25 @@ class StreamingObserver(AbstractObserver):
         return Account((), no_emissions(num_slots))
 
     def observe(self, account: Account, step: Step) -> Account:
+        return self.observe_prepared(account, step, self.prepare(step))
+
+    def prepare(self, steps: Step) -> tuple[Prices, ...]:
+        """Prices of electricity (J), and of time (s) where it is embodied carbon."""
         rates = self.footprint.rates
-        presence = presence_of(step, self.num_tenants)
-
-        def share(weigh) -> Float[Array, " slots"]:
-            prices = average_prices(self.cost, weigh, step.measured.features)
-            return step_shares(prices, step, presence)
-
-        electricity = share(lambda c: rates.electricity(*c))
+        weighs: list[Weigh] = [lambda c: rates.electricity(*c)]
         if self.footprint.provisioning == "on_demand":
-            embodied = rates.embodied * share(lambda c: c[0])
-        else:
-            embodied = jnp.zeros_like(electricity)
+            weighs.append(lambda c: c[0])
+        features = steps.measured.features
+        return tuple(average_prices(self.cost, weigh, features) for weigh in weighs)
+
+    def observe_prepared(
+        self, account: Account, step: Step, prepared: tuple[Prices, ...]
+    ) -> Account:
+        presence = presence_of(step, self.num_tenants)
+        electricity, *seconds = (step_shares(p, step, presence) for p in prepared)
+        embodied = jnp.zeros_like(electricity)
+        if seconds:
+            embodied = self.footprint.rates.embodied * seconds[0]
         shares = charge(step, electricity, embodied)
         return Account((), account.slots + shares)
 

@@ -32,6 +32,17 @@ class AbstractObserver(eqx.Module):
     def observe(self, account: Account, step: Step) -> Account:
         """The account after `step`."""
 
+    def prepare(self, steps: Step) -> Any:
+        """What `observe_prepared` needs of each step, worked out for many at once.
+
+        The leaves of `steps`, and of what comes back, have a leading axis.
+        """
+        return ()
+
+    def observe_prepared(self, account: Account, step: Step, prepared: Any) -> Account:
+        """The account after `step`, of which `prepared` is what `prepare` said."""
+        return self.observe(account, step)
+
 
 def phase_sums(
     values: Float[Array, "3"], weights: Float[Array, "3"], batch: Batch
