@@ -25,8 +25,6 @@ EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)  # where floats tell seconds apar
 _FEW_REQUESTS = 6
 FAR_S = 864000.0  # after all that happens
 
-ROUTES = ("game", "timeline", "run")
-
 
 class Refused(Exception):
     """A method's answer on one workload cannot be judged."""

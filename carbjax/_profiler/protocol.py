@@ -16,7 +16,3 @@ class Protocol:
     max_slope_error: float = 0.01  # of the power
     max_repeats: int = 2  # of a window that was rejected
     seed: int = 0
-
-    @property
-    def per_point(self) -> float:
-        return self.warm_up + self.window + self.gap

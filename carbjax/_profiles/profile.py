@@ -184,11 +184,6 @@ class Profile:
     def decode_flops(self) -> Floats:
         return 4.0 * self.num_heads * self.head_dim * self.decode_kv
 
-    @property
-    def decode_rows(self) -> Floats:
-        """Requests times key-value heads: the independent pieces of work."""
-        return self.num_kv_heads * self.decode_tokens
-
 
 COLUMNS = tuple(
     f.name for f in dc.fields(Profile) if f.name not in ("quarantined", "averaged")

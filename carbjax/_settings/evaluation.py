@@ -1,13 +1,12 @@
 """What an evaluation needs to know, checked."""
 
-import datetime as dt
 import pathlib
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from carbjax._settings.checking import checked, read_toml
-from carbjax._settings.sections import Section, SystemSettings, Whole
+from carbjax._settings.sections import Reading, Section, SystemSettings, Whole
 
 _PATHS = (
     ("evaluation", "method_files"),
@@ -47,19 +46,8 @@ class EvaluationSection(Section):
     limit_s: Positive = Field(default=300.0, description="Seconds that one task may take.")
 
 
-class WorkloadsSection(Section):
+class WorkloadsSection(Reading):
     trace: str = Field(description="Trace file, or `sample` for the one that ships.")
-    format: str | None = Field(
-        default=None, description="Trace format; default: by content."
-    )
-    tz: str | None = Field(
-        default=None, description="IANA zone of time stamps without one, such as UTC."
-    )
-    epoch: str | dt.datetime | None = Field(
-        default=None,
-        description="Instant of second 0 (ISO 8601 with its offset), where the trace "
-        "counts seconds.",
-    )
     count: Whole = Field(default=20, description="How many runs are cut from the trace.")
     requests: Annotated[int, Field(ge=1, le=16)] = Field(
         default=12, description="Requests of each; all 2^n coalitions are served."

@@ -15,8 +15,9 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class TraceSettings(Section):
-    path: str = Field(description="Trace file, or `sample` for the one that ships.")
+class Reading(Section):
+    """How a trace file is to be read."""
+
     format: str | None = Field(
         default=None, description="Trace format; default: by content."
     )
@@ -28,6 +29,10 @@ class TraceSettings(Section):
         description="Instant of second 0 (ISO 8601 with its offset), where the trace "
         "counts seconds.",
     )
+
+
+class TraceSettings(Reading):
+    path: str = Field(description="Trace file, or `sample` for the one that ships.")
     start: Instant | None = Field(
         default=None,
         alias="from",
