@@ -1,8 +1,10 @@
 # make quickstart   who is responsible for which grams, in 16 requests of a real trace
 # make test         all tests
 # make lint types   ruff and pyright
+# make docs         the documentation as a site, in out/site
+# make package      wheel and sdist, in dist, the wheel tried in an environment of its own
 # make bench        the benchmarks
-# make lock         pin the newest versions again (maintainers)
+# make lock         pin the newest versions again; UPGRADE= keeps those pinned (maintainers)
 # Each makes the virtual environment .venv first, where it is missing or out of date.
 
 VENV := .venv
@@ -12,10 +14,13 @@ STAMP := $(VENV)/.installed
 DATA := $(or $(CARBJAX_DATA),../shared/data)
 TRACE := $(DATA)/azure_llm_2023/AzureLLMInferenceTrace_conv.csv
 GRID := $(DATA)/grid/electricitymaps/US-CAL-CISO_2023_hourly.csv.gz
+UPGRADE ?= --upgrade
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+  --constraint requirements.lock
 # A file stays with one worker, which compiles what its tests share once.
 PYTEST_FLAGS ?= -n 2 --dist loadfile
 
-.PHONY: quickstart test lint types bench lock clean install
+.PHONY: quickstart test lint types docs package bench lock clean install
 .DELETE_ON_ERROR:
 
 quickstart: install
@@ -39,12 +44,18 @@ lint: install
 types: install
 	$(BIN)/pyright
 
+docs: install
+	$(PIP_INSTALL) --editable ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "out/site/index.html"
+
+package: install
+	$(PIP_INSTALL) --editable ".[build]"
+	$(BIN)/python .ci/package.py
+
 bench: install
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  --constraint requirements.lock --editable ".[bench]"
-	@for script in benchmarks/[a-z]*.py; do \
-	  echo "== $$script"; $(BIN)/python -m benchmarks.$$(basename $$script .py) || exit 1; \
-	done
+	$(PIP_INSTALL) --editable ".[bench]"
+	$(BIN)/python -m benchmarks
 
 install: $(STAMP)
 
@@ -64,13 +75,12 @@ $(STAMP): pyproject.toml requirements.lock
 	fi; \
 	echo "Making $(VENV) with $$($$python --version)"; \
 	$$python -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  --constraint requirements.lock --editable ".[test,lint]"
+	$(PIP_INSTALL) --editable ".[test,lint]"
 	@touch $@
 
 lock:
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --universal --upgrade --fork-strategy fewest \
+	$(BIN)/uv pip compile --universal $(UPGRADE) --fork-strategy fewest \
 	  --python-version 3.11 --all-extras --no-annotate --no-emit-index-url \
 	  --no-emit-find-links --custom-compile-command "make lock" \
 	  --output-file requirements.lock pyproject.toml

@@ -35,6 +35,15 @@ class Attribution:
             host = jax.tree.map(np.asarray, getattr(self, name))
             object.__setattr__(self, name, host)
 
+    def __repr__(self) -> str:
+        """The grams, as a notebook shows them."""
+        shares = np.array2string(self.shares, precision=4, threshold=10)
+        flags = f", flags={list(self.flags)}" if self.flags else ""
+        return (
+            f"Attribution({self.method!r}, total={self.total:.4g} gCO2e, "
+            f"unattributed={self.unattributed:.4g}, shares={shares}{flags})"
+        )
+
     @property
     def shares(self) -> Float[np.ndarray, " players"]:
         """gCO2e that each player is responsible for."""

@@ -29,7 +29,10 @@ from carbjax._workload import Workload
 
 
 class PromptChunks(NamedTuple):
-    """Prompt tokens by iteration and request: a row for each chunk, in any order."""
+    """Prompt tokens by iteration and request: a row for each chunk, in any order.
+
+    All `" chunks"`, whole numbers; `RecordedSchedule` raises where they do not fit.
+    """
 
     iteration: ArrayLike
     request: ArrayLike
@@ -37,7 +40,10 @@ class PromptChunks(NamedTuple):
 
 
 class DecodeRuns(NamedTuple):
-    """Iterations from `first` to `last`, both included, in which a request decoded."""
+    """Iterations from `first` to `last`, both included, in which a request decoded.
+
+    All `" runs"`, whole numbers; `RecordedSchedule` raises where they do not fit.
+    """
 
     request: ArrayLike
     first: ArrayLike

@@ -1,6 +1,7 @@
 """The command `carbjax`: finds the subcommand, and turns bad input into exit code 2."""
 
 import contextlib
+import difflib
 import importlib
 import os
 import sys
@@ -10,6 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
+from carbjax._cli.devices import explain_plugins, missing_devices
 from carbjax._errors import CarbjaxError, ExtrapolationWarning, InputError
 from carbjax._version import __version__
 
@@ -28,6 +30,9 @@ COMMANDS = {
 }
 
 
+_NO_COMMAND = "No such command {!r} (did you mean {!r}?)"
+
+
 class LazyGroup(click.Group):
     """Commands that are imported when they are called."""
 
@@ -36,7 +41,8 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
-            return None
+            near = difflib.get_close_matches(cmd_name, COMMANDS, n=1)
+            return ctx.fail(_NO_COMMAND.format(cmd_name, near[0])) if near else None
         return importlib.import_module(f"carbjax._cli.{cmd_name}").command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -67,6 +73,11 @@ def _one_line_errors() -> Iterator[None]:
             raise
         message = " ".join(error.format_message().split()).rstrip(".")
         _fail(f"{message}. Try `{error.ctx.command_path} --help`.", 2)
+    except (RuntimeError, AssertionError):
+        reason = missing_devices()
+        if reason is None:
+            raise
+        _fail(reason, 2)
 
 
 def _fail(message: str, code: int) -> NoReturn:
@@ -90,6 +101,7 @@ def carbjax() -> None:
 def main() -> None:
     """Nothing; exits with 0 when all went well, 2 for bad input, 1 for another error."""
     warnings.simplefilter("ignore", ExtrapolationWarning)  # a note of the answer says it
+    explain_plugins()
     try:
         carbjax()
     except SystemExit as end:

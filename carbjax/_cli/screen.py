@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from carbjax._carbon.emissions import COMPONENTS
@@ -15,7 +16,7 @@ from carbjax._units import JOULES_PER_WH
 
 _TOP = 10
 _DIGITS = 4
-_WIDTH_WITHOUT_TERMINAL = 100
+_WIDTH_WITHOUT_TERMINAL = 1000  # nothing is cut where another program reads
 
 
 def print_outcome(outcome: Outcome) -> None:
@@ -25,7 +26,7 @@ def print_outcome(outcome: Outcome) -> None:
         console = Console(width=_WIDTH_WITHOUT_TERMINAL)
     for line in _heading(outcome):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    console.print(_table(outcome))
+    _print_table(console, outcome)
     for line in _footnotes(outcome):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
@@ -52,7 +53,20 @@ def _intensity(outcome: Outcome) -> str:
     return f"{intensity.name or intensity.source} ({intensity.kind})"
 
 
-def _table(outcome: Outcome) -> Table:
+def _print_table(console: Console, outcome: Outcome) -> None:
+    """Nothing; a terminal too narrow for all columns gets those that fit, whole."""
+    unbounded = console.options.update(max_width=_WIDTH_WITHOUT_TERMINAL)
+    for parts in (COMPONENTS, ()):
+        table = _table(outcome, parts)
+        if Measurement.get(console, unbounded, table).maximum <= console.width:
+            break
+    console.print(table)
+    if parts != COMPONENTS:
+        console.print(f"A wider terminal shows {', '.join(COMPONENTS)} apart.")
+
+
+def _table(outcome: Outcome, parts: tuple[str, ...]) -> Table:
+    """The rows, with these components in columns of their own."""
     found = outcome.attribution
     player = "request" if players_are_requests(outcome.workload) else "tenant"
     table = Table(
@@ -61,18 +75,19 @@ def _table(outcome: Outcome) -> Table:
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
-    table.add_column(player, no_wrap=True)
-    for name in ("prompt", "decode", *(f"{c} g" for c in COMPONENTS), "total g", "share"):
+    table.add_column(player, overflow="fold")  # the first to give way
+    for name in ("prompt", "decode", *(f"{c} g" for c in parts), "total g", "share"):
         table.add_column(name, justify="right", no_wrap=True)
     rows = _rows(outcome)
     # So that the largest share is told apart, however small beside the total.
     decimals = _decimals(rows[0].grams[-1])
     percent_decimals = max(1, _decimals(100 * _ratio(rows[0].grams[-1], found.total)) - 2)
     for row in rows:
+        grams = (*row.grams[: len(parts)], row.grams[-1])
         table.add_row(
             row.name,
             *(f"{tokens:,}" for tokens in row.tokens),
-            *(f"{grams:z.{decimals}f}" for grams in row.grams),
+            *(f"{g:z.{decimals}f}" for g in grams),
             f"{_ratio(row.grams[-1], found.total):z.{percent_decimals}%}",
             end_section=row.ends_section,
         )

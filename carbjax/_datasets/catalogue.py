@@ -81,3 +81,4 @@ def _catalogue() -> Mapping[str, DataSet]:
 
 
 DATA_SETS = _catalogue()
+"""The public data sets by name: files, checksums, licences, sources (docs/fetch.md)."""

@@ -7,6 +7,8 @@ from typing import NamedTuple
 ROOT = pathlib.Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
+REFERENCE = sorted((DOCS / "reference").glob("*.md"))
+TUTORIALS = sorted((DOCS / "tutorials").glob("*.py"))
 _BLOCK = re.compile(r"^```python\n(import carbjax.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

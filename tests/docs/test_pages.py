@@ -8,8 +8,13 @@ import pytest
 import carbjax as cj
 from carbjax._attribution.idle import IDLE_RULES
 from carbjax._serving.policies import POLICIES
-from tests.docs.pages import DOCS, PAGES, ROOT
+from tests.docs.pages import DOCS, PAGES, REFERENCE, ROOT, TUTORIALS
 
+BESIDE = {  # what lies beside docs/, and its name in the site
+    "../benchmarks/README.md": "benchmarks.md",
+    "../CONTRIBUTING.md": "contributing.md",
+    "../CHANGELOG.md": "changes.md",
+}
 _LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
 
@@ -35,17 +40,31 @@ def test_policies_are_those_there():
 def test_dependencies_are_those_asked_for():
     asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     said = (DOCS / "dependencies.md").read_text("utf-8")
-    for requirement in asked["dependencies"]:
+    extras = asked["optional-dependencies"].values()
+    for requirement in [*asked["dependencies"], *(r for extra in extras for r in extra)]:
         name = re.match(r"[\w-]+", requirement)
         assert name is not None and name[0] in said
 
 
 def test_the_index_lists_every_page():
     listed = set(_LINK.findall((DOCS / "index.md").read_text("utf-8")))
-    assert listed == {page.name for page in PAGES} - {"index.md"}
+    here = {path.relative_to(DOCS).as_posix() for path in (*PAGES, *TUTORIALS)}
+    assert listed == (here - {"index.md"}) | set(BESIDE) | {"reference/index.md"}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_site_has_the_pages_in_the_order_of_the_index():
+    nav = (ROOT / "mkdocs.yml").read_text("utf-8").split("\nnav:\n")[1]
+    in_site = re.findall(r"([\w/]+\.md)$", nav, re.MULTILINE)
+    inner = [f"reference/{page.name}" for page in REFERENCE if page.stem != "index"]
+    assert sorted(set(in_site) & set(inner)) == inner
+    listed = _LINK.findall((DOCS / "index.md").read_text("utf-8"))
+    named = [BESIDE.get(target, target).replace(".py", ".md") for target in listed]
+    assert [page for page in in_site if page not in inner] == ["index.md", *named]
+
+
+@pytest.mark.parametrize(
+    "page", (*PAGES, *REFERENCE, *TUTORIALS), ids=lambda page: page.name
+)
 def test_links_lead_somewhere(page):
     for target in _LINK.findall(page.read_text("utf-8")):
         assert (page.parent / target).exists()
