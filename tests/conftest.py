@@ -3,9 +3,16 @@
 import os
 import pathlib
 import tempfile
+from importlib.metadata import version
 
 # Tests compile far more than they run: quick code is not worth the wait for it.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# XLA refuses flags that it does not know.
+_FLAGS = ["--xla_backend_optimization_level=0"]
+if version("jaxlib").startswith("0.10."):
+    _FLAGS.append("--xla_cpu_use_fusion_emitters=false")
+os.environ.setdefault("XLA_FLAGS", " ".join(_FLAGS))
+# Each process of the run has one core: more threads of BLAS wait for one another.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import jax  # noqa: E402
 import pytest  # noqa: E402

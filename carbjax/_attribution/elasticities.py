@@ -94,19 +94,17 @@ def _own_slopes(
     serving: RealTokens, workload: Workload, observer: AbstractObserver
 ) -> tuple[Float[np.ndarray, " requests"], Float[np.ndarray, "2 requests"]]:
     """Shares, and each one's derivatives by its own prompt and decode tokens."""
-    size = workload.num_requests
-    tokens = jnp.asarray(
-        np.stack([workload.num_prefill_tokens, _ABOVE * workload.num_decode_tokens]), float
-    )
+    size, slots = workload.num_requests, serving.num_slots
+    counts = np.stack([workload.num_prefill_tokens, _ABOVE * workload.num_decode_tokens])
+    tokens = jnp.asarray(np.pad(counts, ((0, 0), (0, slots - size))), float)
     shares, slopes = np.zeros(size), np.zeros(2 * size)
+    place = np.flatnonzero(np.tile(np.arange(slots) < size, 2))
     for first in range(0, 2 * size, _LANES):
-        which = np.arange(first, first + _LANES)
-        real = which[which < 2 * size]
-        shares, rows = jax.device_get(
-            _push(serving, tokens, jnp.asarray(which % (2 * size)), observer)
-        )
+        real = np.arange(first, min(first + _LANES, 2 * size))
+        which = np.resize(place[real], _LANES)
+        shares, rows = jax.device_get(_push(serving, tokens, jnp.asarray(which), observer))
         slopes[real] = rows[np.arange(len(real)), real % size]
-    return np.asarray(shares), slopes.reshape(2, size)
+    return np.asarray(shares)[:size], slopes.reshape(2, size)
 
 
 def _arc_slopes(

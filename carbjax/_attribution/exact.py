@@ -1,7 +1,6 @@
 """The Shapley value by enumeration of all coalitions."""
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from carbjax._attribution.by_blocks import index_of_game
@@ -26,4 +25,4 @@ def shapley(game: AbstractGame) -> Float[Array, " players"]:
 
 def shapley_emissions(game: AbstractGame) -> Emissions:
     """As `shapley`, by component: one pass attributes them all, for it is linear."""
-    return jax.tree.map(jnp.asarray, index_of_game(game, shapley_index))
+    return jax.tree.map(jax.device_put, index_of_game(game, shapley_index))

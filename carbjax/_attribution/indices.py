@@ -35,6 +35,17 @@ class AbstractIndex(eqx.Module):
         """The same of numpy arrays."""
         return jax.tree.map(np.asarray, self)
 
+    def padded(self, num_players: int) -> "AbstractIndex":
+        """The same with room for the sizes of coalitions of so many players."""
+
+        def fill(by_size: Array) -> Array:
+            host = np.asarray(by_size)
+            extra = num_players + 1 - host.shape[-1]
+            wide = np.pad(host, [(0, 0)] * (host.ndim - 1) + [(0, extra)])
+            return jax.device_put(wide)
+
+        return jax.tree.map(fill, self)
+
 
 class Semivalue(AbstractIndex):
     """`phi_i = sum over S without i of p(s) (v(S with i) - v(S))`."""
@@ -44,8 +55,9 @@ class Semivalue(AbstractIndex):
 
     def __init__(self, chances: list[float]):
         """`chances[s]` is p(s), s = 0 to n - 1."""
-        self.weight_in = jnp.asarray([0.0, *chances])
-        self.weight_out = jnp.asarray([*chances, 0.0])
+        # `jnp.asarray` compiles for each length.
+        self.weight_in = jax.device_put(np.array([0.0, *chances]))
+        self.weight_out = jax.device_put(np.array([*chances, 0.0]))
 
     def weights(
         self, lattice: Lattice, counts: Int[AnyArray, "chunk kinds"]
@@ -76,7 +88,7 @@ class PairIndex(AbstractIndex):
         """`chances[s]` is p(s), s = 0 to n - 2."""
         self.alone = alone
         rows = [[0.0] * k + chances + [0.0] * (2 - k) for k in (2, 1, 0)]
-        self.by_size = jnp.asarray(rows)
+        self.by_size = jax.device_put(np.array(rows))
 
     def weights(
         self, lattice: Lattice, counts: Int[AnyArray, "chunk kinds"]
@@ -143,7 +155,7 @@ def _together(
     part = lattice.part_with(counts)
     real = part.dtype
     several = (lattice.members > 1).astype(lattice.members.dtype)
-    others = (lattice.members - several).astype(real)
+    others = (lattice.members - several).clip(min=1).astype(real)
     second = (counts.astype(real) - 1) / others[None, :]
     same = np.eye(len(lattice.members), dtype=real)[None]
     return part[:, :, None] * (part[:, None, :] * (1 - same) + second[:, :, None] * same)

@@ -69,12 +69,7 @@ def meter_schedule(
     used = busy_s > 0
     _require_positive(meter, rest_j, used, edges_s, idle_w)
     factors = np.where(used, rest_j / np.where(used, model_j, 1.0), np.nan)
-    if not np.isfinite(factors).any():
-        raise TraceError(
-            "the meter knows no interval in which an iteration ran.",
-            file=meter.file,
-            hint="Is it of the same time, and on the same clock?",
-        )
+    _require_some(meter, factors)
     energy_j, partly = _energy(schedule, modelled_j, iteration, interval, share, factors)
     metered = copy.copy(schedule)
     metered.energy_j = energy_j
@@ -89,6 +84,16 @@ def meter_schedule(
     return MeteredSchedule(
         metered, factor, factors, float(np.nansum(meter.energy_j)), beyond_idle_j, notes
     )
+
+
+def _require_some(meter: MeterReadings, factors: np.ndarray) -> None:
+    """Raises `TraceError` where no interval's factor is known."""
+    if not np.isfinite(factors).any():
+        raise TraceError(
+            "the meter knows no interval in which an iteration ran.",
+            file=meter.file,
+            hint="Is it of the same time, and on the same clock?",
+        )
 
 
 def _edges(schedule, meter: MeterReadings, offset: float | None) -> np.ndarray:

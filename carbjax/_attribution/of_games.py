@@ -1,7 +1,7 @@
 """Methods that ask a game for the values of coalitions."""
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from carbjax._attribution.attribution import Attribution, sum_players
@@ -50,16 +50,17 @@ def leave_one_out(
     unattributed.
     """
     game = require_game("leave_one_out", game)
-    whole = components_of(game, jnp.ones((1, game.num_players), bool))
-    others = components_of(game, ~jnp.eye(game.num_players, dtype=bool))
-    shares = jax.tree.map(lambda a, b: a - b, whole, others)
-    whole = jax.tree.map(lambda x: x[0], whole)
+    everybody = np.ones((1, game.num_players), bool)
+    others = ~np.eye(game.num_players, dtype=bool)
+    values = components_of(game, np.concatenate([everybody, others]))
+    whole = jax.tree.map(lambda x: x[0], values)
+    shares = jax.tree.map(lambda x: x[0] - x[1:], values)
     return Attribution("leave_one_out", shares, whole - sum_players(shares), whole)
 
 
 def _extremes(game: AbstractGame) -> tuple[Emissions, Emissions]:
     """v of everybody and of nobody."""
-    both = jnp.stack([jnp.ones(game.num_players, bool), jnp.zeros(game.num_players, bool)])
+    both = np.repeat([[True], [False]], game.num_players, axis=1)
     values = components_of(game, both)
     return jax.tree.map(lambda x: x[0], values), jax.tree.map(lambda x: x[1], values)
 

@@ -8,6 +8,7 @@ from carbjax._attribution.methods import register_method, require_run
 from carbjax._attribution.per_iteration import EqualObserver, TokensObserver
 from carbjax._attribution.streaming import StreamingObserver
 from carbjax._games.base import AbstractGame
+from carbjax._serving.buckets import power_of
 from carbjax._serving.observers import AbstractObserver, TotalsObserver
 from carbjax._serving.serve import Timeline
 from carbjax._serving.system import System
@@ -79,16 +80,8 @@ def run_observer(name: str, workload: Workload, system: System) -> AbstractObser
 
 def _streaming_observer(workload: Workload, system: System) -> AbstractObserver:
     each_its_own = workload.num_players == workload.num_requests
-    num_tenants = None if each_its_own else _room(workload.num_players)
+    num_tenants = None if each_its_own else power_of(16, workload.num_players, least=16)
     return StreamingObserver(system.cost, system.footprint, num_tenants)
-
-
-def _room(num_tenants: int) -> int:
-    """16 times a power of 4, at least as many, so that few sizes are compiled."""
-    room = 16
-    while room < num_tenants:
-        room *= 4
-    return room
 
 
 _OBSERVERS = {

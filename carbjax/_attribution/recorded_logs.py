@@ -70,15 +70,24 @@ def read_recorded(
     workload, report = read_trace_report(requests, format, tz, tenant, rejects, request_id)
     log = read_iteration_log(iterations, time_zone(tz, TraceError), workload.epoch)
     offset = _offset(log, workload, unix_minus_clock_s)
+    schedule = _joined(log, workload, offset)
+    if offset is not None and workload.epoch is not None:
+        _require_causal(log, schedule, workload)
+    return RecordedLog(schedule, workload, (*report.notes, *log.notes))
+
+
+def _joined(
+    log: IterationLog, workload: Workload, offset: float | None
+) -> RecordedSchedule:
+    """The schedule of the log's iterations, in which the requests took part."""
     epoch, zero = _epoch(log, workload, offset)
     if isinstance(log.took_part, ScheduledTokens):
         chunks, runs, cached = rows_of_tokens(log, log.took_part, workload)
     else:
         chunks, runs = rows_of_counts(log, log.took_part, workload)
         cached = np.zeros(workload.num_requests, np.int64)
-    start_s = log.start_s - zero
-    schedule = RecordedSchedule(
-        start_s,
+    return RecordedSchedule(
+        log.start_s - zero,
         log.duration_s,
         workload.num_prefill_tokens,
         workload.num_decode_tokens,
@@ -89,9 +98,6 @@ def read_recorded(
         runs=DecodeRuns(*runs),
         epoch=epoch,
     )
-    if offset is not None and workload.epoch is not None:
-        _require_causal(log, schedule, workload)
-    return RecordedLog(schedule, workload, (*report.notes, *log.notes))
 
 
 def _offset(log: IterationLog, workload: Workload, given: float | None) -> float | None:

@@ -1,5 +1,7 @@
 """By how much every player's absence re-times the others, at streaming's prices."""
 
+import functools as ft
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -14,6 +16,7 @@ from carbjax._estimators.columns import NUM_COLUMNS, Columns, to_columns
 from carbjax._games.serving import ServingGame
 from carbjax._progress import report
 from carbjax._serving.batch import measure
+from carbjax._serving.buckets import num_slots
 from carbjax._serving.engine import Step
 from carbjax._serving.observers import AbstractObserver, Account
 from carbjax._serving.queue import make_queue
@@ -49,7 +52,9 @@ class AbsenceObserver(AbstractObserver):
 
         def share(weigh) -> Float[Array, " slots"]:
             features = measured.features
-            prices = average_prices(self.cost, weigh, features, factors=_OUTSIDE)
+            prices = average_prices(
+                self.cost, weigh, features, factors=_OUTSIDE, in_turn=True
+            )
             return step_shares(prices, left, presence)
 
         rates = self.footprint.rates
@@ -77,25 +82,31 @@ def absence_shares(game: ServingGame) -> Columns:
     over the iterations that ran and F_m over those that would have run without m. Adds
     up to 0. Two runs of the engine for each player, side by side in chunks.
     """
-    null = np.asarray((game.prefill == 0) & (game.decode == 0))
-    who = np.unique(np.asarray(game.player)[~null])
-    lanes = max(1, min(len(who), _MOST_ENTRIES // len(game.player)))
-    added = np.zeros((game.num_players, NUM_COLUMNS))
+    wide = game.padded()
+    asks = (np.asarray(wide.prefill) > 0) | (np.asarray(wide.decode) > 0)
+    who = np.unique(np.asarray(wide.player)[asks])
+    lanes = max(1, min(num_slots(len(who)), _MOST_ENTRIES // len(wide.player)))
+    each_its_own = game.num_players == len(game.player)
+    num_tenants = None if each_its_own else wide.num_players
+    added = np.zeros((wide.num_players, NUM_COLUMNS))
     for start in range(0, len(who), lanes):
         now = who[start : start + lanes]
-        # The last chunk is filled up with nobody's absence, so that one size is compiled.
-        filled = np.pad(now, (0, lanes - len(now)), constant_values=game.num_players)
-        added += to_columns(_run_absences(game, jnp.asarray(filled)))
+        # Filled up with nobody's absence, so that few sizes are compiled.
+        filled = np.pad(now, (0, lanes - len(now)), constant_values=wide.num_players)
+        added += to_columns(_run_absences(wide, jnp.asarray(filled), num_tenants))
         report("absences", start + len(now), len(who))
-    return added
+    return added[: game.num_players]
 
 
 @eqx.filter_jit
-def _run_absences(game: ServingGame, absent: Int[Array, " lanes"]) -> Emissions:
+def _run_absences(
+    game: ServingGame, absent: Int[Array, " lanes"], num_tenants: int | None
+) -> Emissions:
     """What the absences add together, by player."""
     # Without the absent one, and with it: twice as many lanes of one program.
     comes = jnp.arange(2 * len(absent)) >= len(absent)
-    slots = jax.vmap(lambda *lane: _charged(game, *lane))(jnp.tile(absent, 2), comes)
+    charged = ft.partial(_charged, game, num_tenants)
+    slots = jax.vmap(charged)(jnp.tile(absent, 2), comes)
     without, with_ = (
         jax.tree.map(lambda x, h=h: jnp.split(x, 2)[h], slots) for h in (0, 1)
     )
@@ -110,10 +121,11 @@ def _run_absences(game: ServingGame, absent: Int[Array, " lanes"]) -> Emissions:
     return jax.tree.map(by_player, without - with_)
 
 
-def _charged(game: ServingGame, absent: Int[Array, ""], comes: Array) -> Emissions:
+def _charged(
+    game: ServingGame, num_tenants: int | None, absent: Int[Array, ""], comes: Array
+) -> Emissions:
     """What each slot bears without `absent`, of the schedule in which it comes or not."""
-    tenants = None if game.num_players == len(game.player) else game.num_players
-    observer = AbsenceObserver(game.server.cost, game.footprint, absent, tenants)
+    observer = AbsenceObserver(game.server.cost, game.footprint, absent, num_tenants)
     present = comes | (game.player != absent)
     queue = make_queue(present, game.arrival, game.prefill, game.decode, game.player)
     return run(queue, game.server, (observer,))[1][0].slots

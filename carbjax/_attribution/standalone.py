@@ -1,7 +1,6 @@
 """Shares in proportion to what each player would emit if served alone."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
@@ -34,9 +33,9 @@ def standalone(
     """
     game = require_game("standalone", game)
     num_players = game.num_players
-    alone = jnp.eye(num_players, dtype=bool)
-    both = jnp.stack([jnp.ones(num_players, bool), jnp.zeros(num_players, bool)])
-    values = components_of(game, jnp.concatenate([both, alone]))
+    alone = np.eye(num_players, dtype=bool)
+    both = np.repeat([[True], [False]], num_players, axis=1)
+    values = components_of(game, np.concatenate([both, alone]))
     whole, nobody = (jax.tree.map(lambda x: x[i], values) for i in range(2))
     weights = np.asarray(values.total[2:] - nobody.total, float)
     if not abs(weights.sum()) > 0:

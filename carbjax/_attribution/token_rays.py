@@ -41,11 +41,11 @@ class TokenRays:
 
     def values(self, points: Tokens) -> Float[np.ndarray, "points priced"]:
         """Emissions at each point: one run each."""
-        return self._run(points)[0]
+        return self._run(self._widen(points))[0]
 
     def equal_parts(self, points: Tokens) -> Float[np.ndarray, "points priced requests"]:
         """Each iteration's emissions in equal parts for those who take part in it."""
-        return self._run(points)[1]
+        return self._run(self._widen(points))[1][..., : points.shape[-1]]
 
     def gradients(
         self, points: Tokens
@@ -59,16 +59,23 @@ class TokenRays:
         `CarbjaxError` where they are not numbers.
         """
         self.num_gradients += len(points)
-        if points.shape[-1] <= _FEW_REQUESTS:
-            values, rates = _in_lanes(lambda p: _forward(self._serving, p), points)
+        wide = self._widen(points)
+        if wide.shape[-1] <= _FEW_REQUESTS:
+            values, rates = _in_lanes(lambda p: _forward(self._serving, p), wide)
         else:
-            values, rates = self._reversed(points)
+            values, rates = self._reversed(wide)
+        rates = rates[..., : points.shape[-1]]
         if not (np.isfinite(values).all() and np.isfinite(rates).all()):
             raise CarbjaxError(
                 "emissions or their derivatives by token counts are not finite: is the "
                 "cost model finite and differentiable for few tokens?"
             )
         return values, rates
+
+    def _widen(self, points: Tokens) -> Tokens:
+        """The points with requests that ask for nothing in the slots left."""
+        extra = self._serving.num_slots - points.shape[-1]
+        return np.pad(points, ((0, 0), (0, 0), (0, extra)))
 
     def _run(self, points: Tokens):
         self.num_values += len(points)

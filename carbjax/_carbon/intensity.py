@@ -202,6 +202,31 @@ class Intensity(eqx.Module):
             flags=self.flags,
         )
 
+    def split_at(self, other: "Intensity") -> "Intensity":
+        """The same intensity where both are known, in intervals in which neither changes.
+
+        Raises `IntensityError` where the two share no time.
+        """
+        low = max(self.edges_s[0], other.edges_s[0])
+        high = min(self.edges_s[-1], other.edges_s[-1])
+        edges_s = np.union1d(self.edges_s, other.edges_s)
+        edges_s = edges_s[(edges_s >= low) & (edges_s <= high)]
+        if len(edges_s) < 2:
+            raise IntensityError(
+                f"the series has no time in common with {self.source}.",
+                file=other.source,
+                hint="Give two series of the same time.",
+            )
+        place = np.searchsorted(self.edges_s, edges_s[:-1], side="right") - 1
+        return Intensity(
+            edges_s,
+            self.values[place],
+            name=self.name,
+            kind=self.kind,
+            source=self.source,
+            flags=self.flags,
+        )
+
     def relative(
         self, epoch: dt.datetime | None, start_s: float = 0.0
     ) -> RelativeIntensity:

@@ -58,12 +58,7 @@ def read_intensity(
     _one_of("kind", kind, KINDS)
     _one_of("missing", missing, MISSING)
     zone = time_zone(tz, IntensityError)
-    table = read_table(open_source(path, IntensityError))
-    if table.num_rows < 2:
-        raise table.fail(
-            f"the series has {table.num_rows} rows.",
-            hint="Give at least two, so that the step is known, or a constant.",
-        )
+    table = _table(path)
     chosen = _value_column(table, kind, column)
     _require_average_grams(table, chosen)
     stamps_s = _stamps(table, zone, chosen)
@@ -82,6 +77,16 @@ def read_intensity(
         source=table.file,
         flags=(*_estimated(table), *gaps.flags(missing)),
     )
+
+
+def _table(path: str | os.PathLike[str]) -> Table:
+    table = read_table(open_source(path, IntensityError))
+    if table.num_rows < 2:
+        raise table.fail(
+            f"the series has {table.num_rows} rows.",
+            hint="Give at least two, so that the step is known, or a constant.",
+        )
+    return table
 
 
 def _one_of(argument: str, value: str, choices: tuple[str, ...]) -> None:

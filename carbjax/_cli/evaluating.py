@@ -94,6 +94,7 @@ def _carry_out(
             out=folder,
             fresh=fresh,
             limit_s=asked.limit_s,
+            workers=asked.workers,
             sources=sources,
             configuration=settings.model_dump(mode="json", by_alias=True),
         )

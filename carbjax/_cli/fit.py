@@ -77,7 +77,7 @@ def command(
 
 
 def _require_outputs(out: str, figures: tuple[str, ...]) -> None:
-    from carbjax._ledger import require_writable
+    from carbjax._files import require_writable
 
     require_writable(out, (_SUFFIX,))
     if figures:

@@ -16,7 +16,8 @@ from carbjax._cli.sample import trace_path
 from carbjax._cli.selection import selected
 from carbjax._cli.wording import about_trace
 from carbjax._errors import ConfigError, WorkloadError
-from carbjax._ledger import LEDGER_SUFFIXES, ledger_table, require_writable, write_ledger
+from carbjax._files import require_writable
+from carbjax._ledger import LEDGER_SUFFIXES, ledger_table, write_ledger
 from carbjax._serving.configuration import make_intensity, make_system
 from carbjax._settings.sections import OutputSettings, RunSettings, TraceSettings
 from carbjax._traces import NO_CALENDAR, read_trace_report

@@ -9,8 +9,8 @@ from typing import Any
 
 from carbjax._cli.progress import progress
 from carbjax._errors import ConfigError
+from carbjax._files import replacing, require_writable
 from carbjax._hardware import accelerator, model
-from carbjax._ledger.files import replacing, require_writable
 from carbjax._profiler import (
     SLOW,
     Device,

@@ -32,7 +32,7 @@ class CountedGame(AbstractGame):
     """The same game, with a tally of whose values are taken.
 
     The tally is told from within compiled programs. Coalitions that only fill up a chunk
-    are nobody, which counts once.
+    repeat others, or are nobody, and count once.
     """
 
     game: AbstractGame
@@ -45,6 +45,10 @@ class CountedGame(AbstractGame):
     @property
     def kinds(self) -> tuple[int, ...]:
         return self.game.kinds
+
+    def padded(self) -> "CountedGame":
+        """The same game, padded; a coalition is then known by as many bits more."""
+        return CountedGame(self.game.padded(), self.tally)
 
     def components(self, coalition: Bool[Array, " players"]) -> Emissions:
         """v by component of the counted game."""

@@ -1,8 +1,10 @@
 """The whole judgement: methods against criteria, over workloads, with uncertainty."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
+import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,6 +32,7 @@ from carbjax._criteria.evaluation_samples import SAMPLED, eps_label, estimator_l
 from carbjax._criteria.evaluation_store import FORMAT, Store
 from carbjax._criteria.evaluation_summary import screen, summarise
 from carbjax._criteria.evaluation_tasks import GUARD
+from carbjax._criteria.evaluation_workers import run_together
 from carbjax._errors import InputError
 from carbjax._estimators.registry import find_estimator
 from carbjax._serving.system import System
@@ -87,6 +90,7 @@ def evaluate(
     out: str | os.PathLike[str] | None = None,
     fresh: bool = False,
     limit_s: float | None = 300.0,
+    workers: int = 1,
     sources: Mapping[str, str] | None = None,
     configuration: Mapping[str, Any] | None = None,
 ) -> Evaluation:
@@ -103,6 +107,8 @@ def evaluate(
     - `out`: a folder for results, and for finished tasks, which a later call with the
       same settings takes from there (`fresh`: it does not). None: nothing is written.
     - `limit_s`: seconds of one task; a method that takes longer has a row that says so.
+    - `workers`: processes that work side by side, each on a method at a time; results do
+      not depend on how many. Methods that are not carbjax's own stay with this one.
     - `sources`, `configuration`: files of methods, and settings, as they are recorded.
 
     A method that raises, is not deterministic, does not close, or gives a wrong shape or
@@ -113,10 +119,18 @@ def evaluate(
     _require(settings, criteria, workloads)
     judged = judged_methods(methods, sources or {})
     bench = Bench(judged, [_as_cut(each) for each in workloads], system, settings)
-    store = Store(None if out is None else pathlib.Path(out) / "parts")
-    if fresh:
-        store.clear()
-    found = Runner(bench, store).run_all(criteria)
+    if workers < 1:
+        raise InputError(f"`workers` is {workers}.", hint="Give 1 or more.")
+    with contextlib.ExitStack() as at_the_end:
+        folder = None if out is None else pathlib.Path(out) / "parts"
+        if folder is None and workers > 1:
+            folder = pathlib.Path(at_the_end.enter_context(tempfile.TemporaryDirectory()))
+        store = Store(folder)
+        if fresh:
+            store.clear()
+        if workers > 1:
+            run_together(bench, store, criteria, workers=workers)
+        found = Runner(bench, store).run_all(criteria)
     evaluation = _assemble(found, bench, criteria, configuration)
     if out is not None:
         write_results(

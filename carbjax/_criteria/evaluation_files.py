@@ -7,7 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from carbjax._criteria.evaluation_store import replacing, write_json
+from carbjax._criteria.evaluation_store import write_json
+from carbjax._files import replacing
 
 
 def write_results(

@@ -1,5 +1,8 @@
 """Reduction rewards and padding as parts of an evaluation."""
 
+import math
+from collections.abc import Iterator
+
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -13,9 +16,10 @@ from carbjax._criteria.monotonicity import TOLERANCE, Padding, paddings, random_
 _CRITERION = "incentives"
 _QUANTITIES = {"prompt": "R_prompt", "decode": "R_decode"}
 # Of one task: where an attribution takes thousands of values of v or seconds of a
-# processor, fewer requests are cut.
+# processor, fewer requests are cut, and in the end of fewer workloads.
 _MOST_EVALUATIONS = 30_000
 _MOST_CPU_S = 4.0
+_FEWEST_ATTRIBUTIONS = 3  # as it is, a shorter prompt and a shorter answer
 _PADDED_WORKLOADS, _PADDED_REQUESTS = 4, 4
 _PADDING = (1, 64)  # tokens
 
@@ -23,6 +27,8 @@ _PADDING = (1, 64)  # tokens
 def judge_incentives(bench: Bench, method: Judged, index: int, effort: Effort) -> Part:
     """What halving the prompt or the answer of each request saves its player."""
     workload = bench.cuts[index].workload
+    if not _affords(bench, index, effort):
+        return Part(rows=tuple(_left_out(method.name, index, effort)))
     asked = _asked(workload.num_requests, effort, (bench.settings.seed, index))
     bench.case(index)  # what is wrong with the workload is not the method's fault
     try:
@@ -95,6 +101,24 @@ def _asked(
     number = min(max((attributions - 1) // 2, 1), num_requests)
     chosen = np.random.default_rng(seed).permutation(num_requests)[:number]
     return np.sort(chosen)
+
+
+def _affords(bench: Bench, index: int, effort: Effort) -> bool:
+    """Whether the workload is one that is judged, however long an attribution takes.
+
+    Of one that takes too long even for a single request every second round of the loads is
+    left out, or more of them.
+    """
+    rounds = math.ceil(_FEWEST_ATTRIBUTIONS * (effort.cpu_s or 0.0) / (2 * _MOST_CPU_S))
+    loads = len({cut.load for cut in bench.cuts})
+    return index // loads % max(rounds, 1) == 0
+
+
+def _left_out(name: str, index: int, effort: Effort) -> Iterator[Row]:
+    reason = f"left out, for an attribution takes {effort.cpu_s:.2g} s"
+    for quantity in _QUANTITIES.values():
+        row = Row(_CRITERION, name, quantity, None, workload=index, reason=reason)
+        yield row._replace(status="not_applicable")
 
 
 def _rewards(found: RewardReport, part: str) -> Float[np.ndarray, " asked"]:

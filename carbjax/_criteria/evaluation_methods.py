@@ -45,6 +45,11 @@ class Judged:
     digest: str
 
     @property
+    def is_own(self) -> bool:
+        """Whether it is carbjax's own, which every process knows by its name."""
+        return isinstance(self.given, str) and _module(self.function).startswith(_OWN)
+
+    @property
     def docstring(self) -> str:
         """The first line of its docstring."""
         lines = (inspect.getdoc(self.function) or "").splitlines()

@@ -33,6 +33,19 @@ class Runner:
         }
         self._workloads = [digest.of_workload(cut.workload) for cut in bench.cuts]
         self._too_slow: set[tuple[str, str]] = set()
+        self._programs = Programs()
+
+    def run_method(self, name: str, criteria: Sequence[str]) -> None:
+        """Nothing; the store holds what the guard and every task of the method found."""
+        found = self._run(Task(GUARD, name), Effort())
+        if found.rows:
+            return
+        effort = Effort(found.num_evaluations, found.cpu_s)
+        tasks = tasks_of(criteria, [name], len(self._workloads))
+        for done, task in enumerate(tasks):
+            self._run(task, effort)
+            self._programs.forget_if_many()
+            report(f"{task.criterion} {name}", done + 1, len(tasks))
 
     def run_all(self, criteria: Sequence[str]) -> Found:
         """Every task and what it found, the guard's first."""
@@ -47,10 +60,9 @@ class Runner:
         }
         tasks = tasks_of(criteria, list(efforts), len(self._workloads))
         total = len(methods) + len(tasks)
-        programs = Programs()
         for task in tasks:
             found.append((task, self._run(task, efforts[task.method])))
-            programs.forget_if_many()
+            self._programs.forget_if_many()
             report(f"{task.criterion} {task.method}", len(found), total)
         return found
 
@@ -98,7 +110,7 @@ class Runner:
             depends["workloads"] = workload
         if isinstance(task.piece, int):
             depends["workload"] = workload[task.piece]
-        if task.criterion == "incentives":
+        if task.criterion in ("incentives", "scalability"):
             depends["effort"] = list(effort)
         if task.criterion == "sample_efficiency":
             depends["samples"] = [

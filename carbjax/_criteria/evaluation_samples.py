@@ -13,7 +13,6 @@ from carbjax._criteria.evaluation_rows import Row, refused
 from carbjax._criteria.evaluation_store import Part
 from carbjax._criteria.guard import Refusal
 from carbjax._criteria.sample_efficiency import sample_efficiencies
-from carbjax._estimators.closed_form import closed_form
 
 _CRITERION = "sample_efficiency"
 _UNIT = "evaluations"
@@ -40,14 +39,13 @@ def estimator_label(estimator: str) -> str:
 
 def _of_estimators(bench: Bench, index: int) -> tuple[Row, ...]:
     settings, case = bench.settings, bench.case(index)
-    control = closed_form(case.game)
     rows = []
     for estimator in settings.estimators:
         found = sample_efficiencies(
-            case.table,
+            case.game,
             settings.eps,
             estimator=estimator,
-            control=control,
+            table=case.table,
             alpha=settings.alpha,
             repeats=settings.repeats,
             truth=case.truth,
@@ -64,7 +62,8 @@ def _of_estimators(bench: Bench, index: int) -> tuple[Row, ...]:
 def _of_method(bench: Bench, method: Judged, index: int) -> Part:
     """All that it takes if it then is near enough, else infinity."""
     settings, case = bench.settings, bench.case(index)
-    keys = [jr.fold_in(bench.key, run) for run in range(1 if method.exact else _SEEDS)]
+    keys = [jr.fold_in(bench.key, run) for run in range(_SEEDS)]
+    keys = [None] if method.exact else keys
     errors, counts = [], []
     for key in keys:
         found, number = bench.count(method, index, key)

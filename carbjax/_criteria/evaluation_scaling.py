@@ -1,7 +1,7 @@
 """Measured growth of cost as parts of an evaluation."""
 
 from carbjax._criteria.evaluation_bench import Bench
-from carbjax._criteria.evaluation_methods import Judged
+from carbjax._criteria.evaluation_methods import Effort, Judged
 from carbjax._criteria.evaluation_rows import Row, refused
 from carbjax._criteria.evaluation_store import Part
 from carbjax._criteria.scaling import AxisScaling, scaling
@@ -10,12 +10,13 @@ _CRITERION = "scalability"
 LETTERS = {"players": "C", "iterations": "I", "tokens": "t", "requests": "R"}
 _POLYNOMIAL = {"polynomial": 1.0, "exponential": 0.0, "unknown": None}
 # Seconds that one call may take: enough to tell an exponential from a power.
-_LONGEST_CALL_S = 1.0
+_LONGEST_CALL_S = 4.0
 _REPEATS = 3
 
 
-def judge_axis(bench: Bench, method: Judged, axis: str) -> Part:
-    """Cost of the method against one size."""
+def judge_axis(bench: Bench, method: Judged, axis: str, effort: Effort) -> Part:
+    """Cost of the method against one size, as far as it does not take too long."""
+    requests = min(cut.workload.num_requests for cut in bench.cuts)
     found = scaling(
         method.given,
         system=bench.system,
@@ -23,6 +24,7 @@ def judge_axis(bench: Bench, method: Judged, axis: str) -> Part:
         limit_s=_LONGEST_CALL_S,
         repeats=_REPEATS,
         with_game=method.needs_game,
+        known_s=(requests, effort.cpu_s or 0.0),
         key=bench.key,
     ).axes[axis]
     if not found.points:

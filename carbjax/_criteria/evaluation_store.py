@@ -4,16 +4,15 @@ import contextlib
 import dataclasses
 import json
 import math
-import os
 import pathlib
 import re
-import secrets
 import shutil
 from collections.abc import Iterator
 from typing import Any
 
 from carbjax._criteria.evaluation_rows import Row
 from carbjax._errors import OutputError
+from carbjax._files import replacing
 
 FORMAT = 1
 _INFINITE = {math.inf: "inf", -math.inf: "-inf"}
@@ -90,18 +89,6 @@ class Store:
     def _path(self, name: str, fingerprint: str) -> pathlib.Path:
         assert self._folder is not None
         return self._folder / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}-{fingerprint}.json"
-
-
-@contextlib.contextmanager
-def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A temporary name beside `path`, renamed to it when the block succeeds."""
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
-    with _naming(path):
-        try:
-            yield temporary
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def write_json(path: pathlib.Path, content: Any) -> None:

@@ -70,7 +70,7 @@ def run_task(task: Task, bench: Bench, effort: Effort) -> Part:
         judge = _BY_WORKLOAD[task.criterion]
         return judge(bench, method, task.piece, effort)
     if task.criterion == "scalability":
-        return judge_axis(bench, method, str(task.piece))
+        return judge_axis(bench, method, str(task.piece), effort)
     return judge_padding(bench, method)
 
 
@@ -81,7 +81,7 @@ def guard(bench: Bench, method: Judged) -> Part:
     """
     found, index = None, 0
     for index in range(len(bench.cuts)):
-        found = bench.charge(method, index)
+        found = bench.charged(method, index)
         if not (isinstance(found, Refusal) and found.sin == "raises"):
             break
     start = time.process_time()
@@ -103,7 +103,7 @@ def _rounded(seconds: float) -> float:
 
 
 def _judge_fairness(bench: Bench, method: Judged, index: int, _: Effort) -> Part:
-    found = bench.charge(method, index)
+    found = bench.charged(method, index)
     if isinstance(found, Refusal):
         return Part(rows=(refused("fairness", method.name, found.reason, index),))
     distance = shapley_distance(found, bench.case(index).truth)

@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike
 from carbjax._attribution.methods import Method
 from carbjax._criteria.budget_search import Search, Tried, budget_grid
 from carbjax._criteria.counting import CountedGame, Tally
+from carbjax._criteria.default_estimates import DefaultEstimates
 from carbjax._criteria.guard import Refusal, run_guarded
-from carbjax._criteria.tabulate import table_shapley, tabulate
+from carbjax._criteria.tabulate import Tabulated, table_shapley, tabulate
 from carbjax._criteria.trials import Sampler, Trials, named_sampler
 from carbjax._errors import InputError
-from carbjax._estimators.closed_form import closed_form
 from carbjax._estimators.control import Control
 from carbjax._estimators.enumeration import num_distinct
 from carbjax._estimators.registry import find_estimator
@@ -79,9 +79,10 @@ def sample_efficiency(
       takes at least 29 successes in a row; below that `upper` is where all is known.
     - `least`, `most`: budgets to search between; by default from what the estimator
       needs to all coalitions, where it is exact.
-    - `truth`: the Shapley value, needed beyond 16 players.
+    - `truth`: the Shapley value, gCO2e, `" players"`; needed beyond 16 players.
 
-    Budgets lie on a grid of steps of 1.25. Raises `InputError`.
+    Budgets lie on a grid of steps of 1.25. Raises `InputError` where the truth is not
+    known, or a budget, a probability or the estimator cannot be used.
     """
     return sample_efficiencies(
         v,
@@ -112,20 +113,27 @@ def sample_efficiencies(
     least: int | None = None,
     most: int | None = None,
     truth: ArrayLike | None = None,
+    table: Tabulated | None = None,
     key: PRNGKeyArray | None = None,
 ) -> list[SampleEfficiency]:
-    """As `sample_efficiency`, for several `eps` from the same runs."""
+    """As `sample_efficiency`, for several `eps` from the same runs.
+
+    `truth` is gCO2e, `" players"`; `table`: `v` tabulated, where it is known already.
+    Raises `InputError` likewise.
+    """
     _require(eps, alpha, repeats, level)
     if truth is None and v.num_players > _LARGEST_TABLE:
         raise InputError(
             f"{v.num_players} players are too many to know the truth.",
             hint=f"Give `truth=`, or at most {_LARGEST_TABLE} players.",
         )
-    game = tabulate(v) if v.num_players <= _LARGEST_TABLE else v
+    if table is None and v.num_players <= _LARGEST_TABLE:
+        table = tabulate(v)
+    game = v if table is None else table
     true = np.asarray(table_shapley(tabulate(game)) if truth is None else truth, float)
     if true.shape != (v.num_players,) or not np.isfinite(true).all():
         raise InputError(f"`truth` has shape {true.shape}, or is not finite.")
-    name, sampler, needed = _sampler(estimator, control, v, most)
+    name, sampler, needed = _sampler(estimator, control, v, table, most)
     trials = Trials(game, sampler, true, jax.random.key(0) if key is None else key)
     exact = num_distinct(v.kinds)
     top = exact if most is None else min(most, exact)
@@ -161,7 +169,10 @@ def method_efficiency(
 ) -> tuple[int, bool] | Refusal:
     """How many values of `v` a method takes, counted, and whether it then is within eps.
 
-    0 for methods that look at the run alone.
+    0 for methods that look at the run alone. `truth` is gCO2e, `" players"`, by default
+    the exact Shapley value; `eps` a part of the mean share, or gCO2e with
+    `relative=False`. Raises `InputError` for a method that is not known; what a method
+    raises comes back as a `Refusal`.
     """
     game = tabulate(v)
     true = np.asarray(table_shapley(game) if truth is None else truth, float)
@@ -193,7 +204,11 @@ def _searched(name: str, search: Search, alpha: float) -> SampleEfficiency:
 
 
 def _sampler(
-    estimator: str | Sampler, control: str | Control, v: AbstractGame, most: int | None
+    estimator: str | Sampler,
+    control: str | Control,
+    v: AbstractGame,
+    table: Tabulated | None,
+    most: int | None,
 ) -> tuple[str, Sampler, int]:
     """Its name, the function, and the least budget that it takes."""
     if not isinstance(estimator, str):
@@ -202,8 +217,7 @@ def _sampler(
     name, entry = find_estimator(estimator, most or 2 ** min(players, 30))
     least = entry.least(players) + (players if control == "stand_alone" else 0)
     if isinstance(v, ServingGame | ReplayGame) and control in _CLOSED_FORM:
-        # Once for all runs, and before v becomes a table: it depends on no sample.
-        control = closed_form(v)
+        return name, DefaultEstimates(v, table, estimator), least
     return name, named_sampler(estimator, control), least
 
 

@@ -28,18 +28,19 @@ class Sizes:
     players: int = 4
     iterations: int = 32
     tokens: int = 32768
-    requests: int = 128
+    requests: int = 8
 
 
 DEFAULT_POINTS = {
-    "players": (1, 8, 11, 14, 32, 128),  # 2^C is told from a power of C by 8 to 14
+    "players": (1, 8, 11, 14, 100),  # 2^C is told from a power of C by 8 to 14
     "iterations": (8, 32, 128, 512, 2048),
     "tokens": (2048, 8192, 32768, 131072, 524288),
     "requests": (8, 72, 128, 1024),  # of three sizes that the engine pads to
 }
-# Few numbers of requests in all, for each is compiled anew.
+# Few numbers of requests in all, for each is compiled anew; as few requests as possible
+# where they are not varied, for methods that take long.
 _REST = {
-    "players": Sizes(),
+    "players": Sizes(requests=128),
     "iterations": Sizes(),
     "tokens": Sizes(),
     "requests": Sizes(tokens=131072),
@@ -79,7 +80,8 @@ def sized(axis: str, size: int, system: System) -> Sized:
 
 def _require(axis: str, sizes: Sizes) -> None:
     most = sizes.requests if axis == "players" else sizes.tokens
-    if not 1 <= getattr(sizes, axis) <= most or sizes.requests > sizes.tokens:
+    needed = max(sizes.requests, sizes.iterations)
+    if not 1 <= getattr(sizes, axis) <= most or needed > sizes.tokens:
         raise InputError(
             f"{getattr(sizes, axis)} {axis} do not fit in {sizes}.",
             hint="Give at most as many players as requests, and as many iterations and "

@@ -13,11 +13,12 @@ from carbjax._errors import InputError
 from carbjax._estimators.columns import Columns, to_columns, to_emissions
 from carbjax._estimators.enumeration import player_weights
 from carbjax._games.base import AbstractGame
-from carbjax._games.serving import ServingGame
+from carbjax._games.padding import fill_table, num_seats, widen
 from carbjax._games.table import TableGame
 
 _MOST_PLAYERS = 20
 _CHUNK = 1024
+_FEW = 64  # coalitions, with which a smaller game is filled up
 
 
 class Tabulated(AbstractGame):
@@ -33,6 +34,13 @@ class Tabulated(AbstractGame):
     @property
     def kinds(self) -> tuple[int, ...]:
         return self.kind
+
+    def padded(self) -> "Tabulated":
+        """The same game with values that nobody looks up."""
+        game = copy.copy(self)
+        object.__setattr__(game, "columns", fill_table(self.columns))
+        object.__setattr__(game, "kind", tuple(range(num_seats(len(self.kind)))))
+        return game
 
     def components(self, coalition: Bool[Array, " players"]) -> Emissions:
         """v by component, as it was tabulated."""
@@ -58,29 +66,21 @@ def tabulate(game: AbstractGame) -> Tabulated:
         )
     if isinstance(game, TableGame):
         return from_values(np.asarray(game.values))
-    rows, kinds = all_coalitions(players), game.kinds
-    game = _without_kinds(game)
+    rows, wide = all_coalitions(players), game.padded()
     order = np.argsort(rows.sum(axis=1), kind="stable")
-    chunk = min(_CHUNK, len(rows))
+    chunk = _FEW if len(rows) <= _FEW else _CHUNK
     columns = np.empty((len(rows), 5))
     for start in range(0, len(rows), chunk):
         part = order[start : start + chunk]
-        columns[part] = to_columns(_components(game, jnp.asarray(rows[part])))
+        filled = np.resize(widen(rows[part], wide.num_players), (chunk, wide.num_players))
+        found = to_columns(_components(wide, jnp.asarray(filled)))
+        columns[part] = found[: len(part)]
     if not np.isfinite(columns).all():
         raise InputError(
             "the value of some coalition is not a finite number.",
             hint="Does the carbon intensity cover the hours after the run too?",
         )
-    return Tabulated(jnp.asarray(columns), kinds)
-
-
-def _without_kinds(game: AbstractGame) -> AbstractGame:
-    """The same values. Kinds are static, and each pattern of them would be compiled."""
-    if not isinstance(game, ServingGame):
-        return game
-    plain = copy.copy(game)
-    object.__setattr__(plain, "kind", tuple(range(game.num_players)))
-    return plain
+    return Tabulated(jnp.asarray(columns), game.kinds)
 
 
 def from_values(values: Float[np.ndarray, " coalitions"]) -> Tabulated:

@@ -8,6 +8,7 @@ from jaxtyping import Float, PRNGKeyArray
 
 from carbjax._estimators.control import Control
 from carbjax._estimators.estimate import estimate_shapley
+from carbjax._estimators.wanted import shares_alone
 from carbjax._games.base import AbstractGame
 
 Sampler = Callable[[AbstractGame, int, PRNGKeyArray], Float[np.ndarray, " players"]]
@@ -36,7 +37,8 @@ class Trials:
         known = self._errors.setdefault(budget, [])
         for run in range(len(known), count):
             key = jax.random.fold_in(self._key, run)
-            shares = np.asarray(self._sampler(self._game, budget, key), float)
+            with shares_alone():
+                shares = np.asarray(self._sampler(self._game, budget, key), float)
             error = float(np.abs(shares - self._truth).max())
             known.append(error if np.isfinite(error) else np.inf)
         return np.array(known[:count])

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 from carbjax._carbon.emissions import Emissions
 from carbjax._errors import CarbjaxError
 from carbjax._progress import report
+from carbjax._serving.buckets import power_of
 from carbjax._serving.engine import Server
 from carbjax._serving.observers import (
     AbstractObserver,
@@ -135,10 +136,7 @@ def _run_in_lockstep(
 
 def _lanes(number: int) -> int:
     """16 times a power of 4, at least `number`, so that few sizes are compiled."""
-    lanes = _FEWEST_LANES
-    while lanes < number:
-        lanes *= 4
-    return lanes
+    return power_of(4, number, least=_FEWEST_LANES)
 
 
 def _whole(original: WholeRun, accounts: tuple[Account, ...], end: float) -> WholeRun:

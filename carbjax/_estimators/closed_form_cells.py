@@ -16,7 +16,10 @@ from carbjax._surrogate.cost import AbstractIterationCost
 from carbjax._surrogate.features import BatchFeatures
 from carbjax._units import JOULES_PER_KWH
 
-_CHUNK = 2**12  # cells evaluated at once
+# Evaluated at once. Of a small run a few hundred are asked for, which should not cost what
+# thousands do; two lengths are compiled at most.
+_CHUNK, _SMALL_CHUNK = 2**12, 2**8
+_FEW = 2**11
 _NUM_CHUNK_FEATURES = 4  # of `BROUGHT`, the others are of decodes
 
 
@@ -65,17 +68,23 @@ def tabulate(batches: Batches, cost: AbstractIterationCost, footprint: Footprint
     mean_prefill, mean_decode = batches.mean(prefills), batches.mean(~prefills)
     brought = a[:, None] * mean_prefill[batch] + b[:, None] * mean_decode[batch]
     step, cell = _cells_of_steps(batches.batch_of_step, cells)
-    for begin in range(0, len(step), _CHUNK):
-        i, c = step[begin : begin + _CHUNK], cell[begin : begin + _CHUNK]
+    length = chunk_length(len(step))
+    for begin in range(0, len(step), length):
+        i, c = step[begin : begin + length], cell[begin : begin + length]
         inputs = (brought[c], a[c] > 0, *(x[i] for x in (batches.nodes, batches.weights)))
         inputs = (*inputs, batches.intensity[i])
-        found = _emit_cells(cost, footprint, *(_filled(x, _CHUNK) for x in inputs))
+        found = _emit_cells(cost, footprint, *(_filled(x, length) for x in inputs))
         values, slopes = (np.asarray(x)[: len(c)] for x in found)
         np.add.at(value, c, values)
         np.add.at(slope, c, slopes)
     nobody = (a == 0) & (b == 0)
     value[nobody], slope[nobody] = 0.0, 0.0
     return cells
+
+
+def chunk_length(number: int) -> int:
+    """How many batches to evaluate at once where there are so many in all."""
+    return _SMALL_CHUNK if number <= _FEW else _CHUNK
 
 
 def _cells_of_steps(

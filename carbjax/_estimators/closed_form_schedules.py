@@ -9,12 +9,12 @@ from jaxtyping import Array, Bool, Float, Int, Num
 
 from carbjax._carbon.emissions import Emissions
 from carbjax._carbon.footprint import Footprint
+from carbjax._games.padding import fill_requests
 from carbjax._games.serving import ServingGame
-from carbjax._serving.arrange import Arrangement
 from carbjax._serving.engine import Server
 from carbjax._serving.policies import Caps
 from carbjax._serving.queue import make_queue
-from carbjax._serving.serve import record_steps
+from carbjax._serving.serve import record_steps, timeline_observers
 from carbjax._serving.steps import Steps
 from carbjax._serving.system import System
 from carbjax._serving.whole import run_whole
@@ -78,10 +78,10 @@ class Recorder:
     @classmethod
     def of(cls, workload: Workload, system: System) -> "Recorder":
         """Raises what `run_whole` does where the workload cannot be served."""
-        whole = run_whole(workload, system, (), pad=True)
+        whole = run_whole(workload, system, timeline_observers(system), pad=True)
         players = workload.num_players
         return cls(
-            *_requests(whole.arrangement),
+            *fill_requests(whole.arrangement.requests),
             whole.server,
             system.footprint,
             whole.standing,
@@ -92,7 +92,11 @@ class Recorder:
     def of_game(cls, game: ServingGame) -> "Recorder":
         """Of the requests that `game` serves, as it serves them."""
         return cls(
-            *_requests(game), game.server, game.footprint, game.standing, game.num_players
+            *fill_requests((game.arrival, game.prefill, game.decode, game.player)),
+            game.server,
+            game.footprint,
+            game.standing,
+            game.num_players,
         )
 
     def real(self) -> Steps:
@@ -135,10 +139,6 @@ class Recorder:
             present = jnp.ones(self.arrival.shape, bool)
         queue = make_queue(present, self.arrival, self.prefill, self.decode, self.player)
         return record_steps(queue, server)
-
-
-def _requests(source: Arrangement | ServingGame) -> tuple[Array, Array, Array, Array]:
-    return source.arrival, source.prefill, source.decode, source.player
 
 
 def _times(cap: Num[Array, ""], factor: int) -> Num[Array, ""]:

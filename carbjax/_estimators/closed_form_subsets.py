@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 
 from carbjax._carbon.footprint import Footprint
 from carbjax._estimators.closed_form_batches import Batches
-from carbjax._estimators.closed_form_cells import batch_columns
+from carbjax._estimators.closed_form_cells import batch_columns, chunk_length
 from carbjax._estimators.columns import NUM_COLUMNS, Columns
 from carbjax._surrogate.cost import AbstractIterationCost
 
@@ -68,12 +68,13 @@ def _subset_values(
     has_prefill = prefills.astype(int) @ subsets.T.astype(int) > 0
     values = np.zeros((*brought.shape[:2], NUM_COLUMNS))
     step, subset = (x.ravel() for x in np.indices((len(batches.nodes), len(subsets))))
-    for start in range(0, len(step), _CHUNK):
-        i, s = step[start : start + _CHUNK], subset[start : start + _CHUNK]
+    length = chunk_length(len(step))
+    for start in range(0, len(step), length):
+        i, s = step[start : start + length], subset[start : start + length]
         b = batches.batch_of_step[i]
         inputs = brought[b, s], has_prefill[b, s], batches.nodes[i], batches.weights[i]
         inputs = (*inputs, batches.intensity[i])
-        filled = (np.resize(x, (_CHUNK, *x.shape[1:])) for x in inputs)
+        filled = (np.resize(x, (length, *x.shape[1:])) for x in inputs)
         found = np.asarray(_emit(cost, footprint, *filled))[: len(i)]
         np.add.at(values, (b, s), found)
     values[:, 0] = 0.0

@@ -17,6 +17,7 @@ from carbjax._estimators.odd_kernel import OddKernel, Rows, Signs
 from carbjax._estimators.pairs import allot, draw_pairs, sizes_of
 from carbjax._estimators.remainder import TOTAL, Draws, Remainder, Values
 from carbjax._estimators.spread import steady_variance
+from carbjax._estimators.wanted import errors_are_wanted
 
 MOST_PAIRS = 5000  # the regression holds the square of this and takes its cube
 
@@ -43,6 +44,9 @@ def odd(remainder: Remainder, budget: int, rng: np.random.Generator) -> Draws:
     values, rows = _sample(remainder, budget, rng)
     log_weight = remainder.log_weight
     fit = OddFit.of(rows, values, log_weight, remainder.doubts_shapley)
+    if not errors_are_wanted():
+        shares = fit.shapley()
+        return Draws(shares, np.full_like(shares, np.nan))
     wrong = misjudgement(rows, values[:, TOTAL], log_weight)
     # Each player's strength is learnt from the same pairs, as if it took one of them.
     wrong *= 1 + remainder.num_players / len(values)

@@ -10,6 +10,7 @@ from carbjax._carbon.emissions import Emissions
 from carbjax._errors import InputError
 from carbjax._estimators.columns import NUM_COLUMNS, Columns, to_columns
 from carbjax._games.base import AbstractGame
+from carbjax._games.padding import widen
 
 _MOST_ENTRIES = 2**20  # coalitions times players that are evaluated at once
 _LARGEST_CHUNK = 1024
@@ -27,6 +28,7 @@ class Oracle:
     def __init__(self, game: AbstractGame, budget: int):
         self.game = game
         self.num_players = game.num_players
+        self._wide = game.padded()
         self._kinds = _members_of_kinds(game.kinds)
         self._chunk = _chunk_size(self.num_players, budget)
         self._known: dict[bytes, Columns] = {}
@@ -78,9 +80,11 @@ class Oracle:
         self._known.update(zip(unknown, values, strict=True))
 
     def _evaluate(self, coalitions: Bool[np.ndarray, "chunk players"]) -> Columns:
-        filled = np.zeros((self._chunk, self.num_players), bool)
-        filled[: len(coalitions)] = coalitions
-        values = to_columns(_components(self.game, jnp.asarray(filled)))[: len(coalitions)]
+        seats = self._wide.num_players
+        filled = np.zeros((self._chunk, seats), bool)
+        filled[: len(coalitions)] = widen(coalitions, seats)
+        found = to_columns(_components(self._wide, jnp.asarray(filled)))
+        values = found[: len(coalitions)]
         bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
         if len(bad):
             raise _not_finite(coalitions[bad[0]], values[bad[0]])

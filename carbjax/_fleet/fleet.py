@@ -18,8 +18,7 @@ from carbjax._serving.engine import Server
 from carbjax._serving.system import System
 
 _FEW_SEATS = 32
-SPENT = tuple(field.name for field in dc.fields(Spent))
-"""What is known of a request once it is served; see `Spent`."""
+_SPENT = tuple(field.name for field in dc.fields(Spent))
 
 
 @dc.dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Served:
 
     lane: Int[np.ndarray, " requests"]
     row: Int[np.ndarray, " requests"]  # how many had come to the lane before
-    spent: dict[str, Float[np.ndarray, " requests"]]  # by the names `SPENT`
+    spent: dict[str, Float[np.ndarray, " requests"]]  # by the names of `Spent`
     totals: dict[str, Float[np.ndarray, " lanes"]]  # of the iterations run, see `Totals`
     seated: dict[str, float]  # what has been charged to those not finished, all lanes
 
@@ -51,7 +50,9 @@ class Served:
 class Fleet:
     """Equal backends, a lane each, that serve what `serve` is given and remember the rest.
 
-    64-bit floats are needed: clocks and sums run for as long as the traces do.
+    64-bit floats are needed: clocks and sums run for as long as the traces do. With
+    `market` requests' electricity is also counted at a second series of intensity, all
+    changes of which must be changes of `intensity`.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Fleet:
         num_lanes: int,
         *,
         num_rows: int = 1024,
+        market: RelativeIntensity | None = None,
     ):
         if not jax.config.read("jax_enable_x64"):
             raise ConfigError(
@@ -72,9 +74,20 @@ class Fleet:
         self._caps = system.max_num_seqs
         self._server = Server(system.cost, system.caps, intensity, system.policy)
         self._pricing = _pricing(system)
+        self._market = market
         self._counts = np.zeros((num_lanes, 4), np.int64)
-        num_seats = min(self._caps, _FEW_SEATS) + MOST_AT_ONCE
-        self._seats = jax.vmap(lambda _: empty_seats(num_seats))(jnp.arange(num_lanes))
+        self._seats = self._empty(num_lanes, min(self._caps, _FEW_SEATS) + MOST_AT_ONCE)
+
+    def _empty(self, num_lanes: int, num_seats: int) -> Seats:
+        with_market = self._market is not None
+        return jax.vmap(lambda _: empty_seats(num_seats, with_market))(
+            jnp.arange(num_lanes)
+        )
+
+    @property
+    def spent_names(self) -> tuple[str, ...]:
+        """What is known of a request once it is served; see `Spent`."""
+        return tuple(n for n in _SPENT if getattr(self._seats.spent, n) is not None)
 
     @property
     def num_lanes(self) -> int:
@@ -110,8 +123,10 @@ class Fleet:
         found = []
         while True:
             source = Source(*(jnp.asarray(x) for x in (rows, num_rows, goes_on)))
-            totals = no_totals(self.num_lanes)
-            done = run_slice(source, self._seats, totals, self._server, self._pricing)
+            totals = no_totals(self.num_lanes, self._market is not None)
+            done = run_slice(
+                source, self._seats, totals, self._server, self._pricing, self._market
+            )
             self._seats = done.seats
             found.append(done)
             self._require_clock()
@@ -145,7 +160,7 @@ class Fleet:
         new = min(2 * old, self._caps + MOST_AT_ONCE)
         if new == old:
             raise CarbjaxError("a lane cannot go on, and has all the seats it may need.")
-        blank = jax.vmap(lambda _: empty_seats(new - old))(jnp.arange(self.num_lanes))
+        blank = self._empty(self.num_lanes, new - old)
 
         def append(seats, more):
             return seats if seats.ndim < 2 else jnp.concatenate([seats, more], axis=1)
@@ -157,8 +172,9 @@ class Fleet:
         lane, columns = (np.concatenate(x) for x in zip(*rows, strict=True))
         row = columns[:, 0].astype(np.int64)
         order = np.lexsort((row, lane))
-        spent = {name: columns[order, 1 + i] for i, name in enumerate(SPENT)}
+        spent = {n: columns[order, 1 + i] for i, n in enumerate(self.spent_names)}
         names = [field.name for field in dc.fields(parts[0].totals)]
+        names = [n for n in names if getattr(parts[0].totals, n) is not None]
         totals = {
             name: np.sum([np.asarray(getattr(p.totals, name)) for p in parts], axis=0)
             for name in names
@@ -170,7 +186,7 @@ class Fleet:
         here = np.asarray(self._seats.row) >= 0
         return {
             name: float(np.asarray(getattr(self._seats.spent, name))[here].sum())
-            for name in SPENT
+            for name in self.spent_names
             if not name.endswith("_s")
         }
 

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from carbjax._attribution.prices import Prices
 from carbjax._carbon.footprint import Rates
+from carbjax._carbon.intensity import RelativeIntensity
 from carbjax._fleet.seats import (
     Finished,
     Seats,
@@ -37,11 +38,13 @@ class Totals(eqx.Module):
     busy_s: Float[Array, "*lanes"]
     num_iterations: Float[Array, "*lanes"]
     num_steps: Int[Array, "*lanes"]
+    market_g: Float[Array, "*lanes"] | None  # see `Spent`
 
 
-def no_totals(num_lanes: int) -> Totals:
-    zero = jnp.zeros(num_lanes)
-    return Totals(zero, zero, zero, zero, zero, zero, jnp.zeros(num_lanes, int))
+def no_totals(num_lanes: int, with_market: bool) -> Totals:
+    zero, none = jnp.zeros(num_lanes), jnp.zeros(num_lanes, int)
+    market = zero if with_market else None
+    return Totals(zero, zero, zero, zero, zero, zero, none, market)
 
 
 class Slice(eqx.Module):
@@ -55,15 +58,21 @@ class Slice(eqx.Module):
 
 @eqx.filter_jit
 def run_slice(
-    sources: Source, seats: Seats, totals: Totals, server: Server, pricing: Pricing
+    sources: Source,
+    seats: Seats,
+    totals: Totals,
+    server: Server,
+    pricing: Pricing,
+    market: RelativeIntensity | None,
 ) -> Slice:
     """The lanes when none can go on: each has served all it has, or waits for more rows.
 
-    `totals` are those so far, to which the slice's are added.
+    `totals` are those so far, to which the slice's are added. `market` is a second series
+    of intensity; all its changes must be changes of the server's too.
     """
     num_lanes, num_rows, _ = sources.rows.shape
     most = num_rows + seats.row.shape[1]
-    finished = jax.vmap(lambda _: no_finished(most))(jnp.arange(num_lanes))
+    finished = jax.vmap(lambda spent: no_finished(most, spent))(seats.spent)
     state = Slice(jnp.zeros(num_lanes, int), seats, finished, totals)
     state = _reseat(sources, state)
 
@@ -71,7 +80,8 @@ def run_slice(
         return jnp.any(_can_go_on(state.seats))
 
     def block(state: Slice) -> Slice:
-        return _reseat(sources, _serve_block(sources, state, server, pricing))
+        served = _serve_block(sources, state, server, pricing, market)
+        return _reseat(sources, served)
 
     return jax.lax.while_loop(goes_on, block, state)
 
@@ -89,7 +99,13 @@ def _reseat(sources: Source, state: Slice) -> Slice:
     return Slice(*found, state.totals)
 
 
-def _serve_block(sources: Source, state: Slice, server: Server, pricing: Pricing) -> Slice:
+def _serve_block(
+    sources: Source,
+    state: Slice,
+    server: Server,
+    pricing: Pricing,
+    market: RelativeIntensity | None,
+) -> Slice:
     more = sources.goes_on | (state.place < sources.num_rows)
     queue = state.seats.queue
 
@@ -102,10 +118,12 @@ def _serve_block(sources: Source, state: Slice, server: Server, pricing: Pricing
 
     start = state.seats.progress, state.seats.starved
     (progress, starved), steps = jax.lax.scan(step, start, length=_STEPS_A_BLOCK)
+    steps = eqx.tree_at(lambda s: s.intensity, steps, _if_any(steps, steps.intensity))
     prices = pricing.of(steps)
-    spent = _charge(state.seats.spent, steps, prices, pricing.rates)
+    bought = None if market is None else _mean_of(market, steps)
+    spent = _charge(state.seats.spent, steps, prices, pricing.rates, bought)
     seats = Seats(queue, state.seats.row, progress, spent, starved)
-    totals = _add_up(state.totals, steps, pricing.rates)
+    totals = _add_up(state.totals, steps, pricing.rates, bought)
     return Slice(state.place, seats, state.finished, totals)
 
 
@@ -138,8 +156,27 @@ def _unless(taken_back: Bool[Array, ""], step: Step) -> Step:
     )
 
 
-def _charge(spent: Spent, steps: Step, prices: tuple[Prices, ...], rates: Rates) -> Spent:
-    """What was spent before, and each step's shares; `steps` has axes steps, lanes."""
+def _mean_of(series: RelativeIntensity, steps: Step) -> Float[Array, "steps lanes"]:
+    """The series' mean over each step that happened."""
+    return _if_any(steps, series.mean(steps.start, steps.end))
+
+
+def _if_any(steps: Step, intensity: Array) -> Array:
+    """The intensity, 0 where nothing happened: the series may end before such a step."""
+    return jnp.where(steps.num_iterations > 0, intensity, 0.0)
+
+
+def _charge(
+    spent: Spent,
+    steps: Step,
+    prices: tuple[Prices, ...],
+    rates: Rates,
+    bought: Float[Array, "steps lanes"] | None,
+) -> Spent:
+    """What was spent before, and each step's shares; `steps` has axes steps, lanes.
+
+    `bought` is the second intensity in each step, if asked for.
+    """
     batch = steps.batch
     prefill, decode = _shares(prices[0], steps)
     grams = (steps.intensity / JOULES_PER_KWH)[..., None]
@@ -147,6 +184,10 @@ def _charge(spent: Spent, steps: Step, prices: tuple[Prices, ...], rates: Rates)
     if len(prices) > 1:
         seconds = sum(jnp.sum(part, axis=0) for part in _shares(prices[1], steps))
         embodied = embodied + rates.embodied * seconds
+    market = spent.market_g
+    if market is not None and bought is not None:
+        grams_bought = (bought / JOULES_PER_KWH)[..., None]
+        market = market + jnp.sum((prefill + decode) * grams_bought, axis=0)
     begins = batch.prefilling & (batch.cached == 0)
     return Spent(
         prefill_j=spent.prefill_j + jnp.sum(prefill, axis=0),
@@ -157,6 +198,7 @@ def _charge(spent: Spent, steps: Step, prices: tuple[Prices, ...], rates: Rates)
         start_s=_first(spent.start_s, begins, steps.start),
         first_token_s=_first(spent.first_token_s, batch.ends_prompt, steps.end),
         finish_s=_first(spent.finish_s, steps.finished, steps.end),
+        market_g=market,
     )
 
 
@@ -192,7 +234,12 @@ def _first(known: Array, who: Bool[Array, "steps lanes seats"], when: Array) -> 
     return jnp.where(jnp.isnan(known) & jnp.isfinite(times), times, known)
 
 
-def _add_up(totals: Totals, steps: Step, rates: Rates) -> Totals:
+def _add_up(
+    totals: Totals,
+    steps: Step,
+    rates: Rates,
+    bought: Float[Array, "steps lanes"] | None,
+) -> Totals:
     measured = steps.measured
 
     def total(values: Array) -> Array:
@@ -208,5 +255,6 @@ def _add_up(totals: Totals, steps: Step, rates: Rates) -> Totals:
         busy_s=busy,
         num_iterations=steps.num_iterations,
         num_steps=(steps.num_iterations > 0).astype(totals.num_steps.dtype),
+        market_g=None if bought is None else electricity * bought / JOULES_PER_KWH,
     )
     return jax.tree.map(lambda old, new: old + jnp.sum(new, axis=0), totals, added)

@@ -39,7 +39,10 @@ class Row(NamedTuple):
 
 
 class Spent(eqx.Module):
-    """What has been charged to a request, and when it was served."""
+    """What has been charged to a request, and when it was served.
+
+    `market_g` is what its electricity emits at a second series of intensity, if asked for.
+    """
 
     prefill_j: Float[Array, "*seats"]  # electricity at the site
     decode_j: Float[Array, "*seats"]
@@ -49,6 +52,7 @@ class Spent(eqx.Module):
     start_s: Float[Array, "*seats"]
     first_token_s: Float[Array, "*seats"]
     finish_s: Float[Array, "*seats"]
+    market_g: Float[Array, "*seats"] | None
 
 
 class Seats(eqx.Module):
@@ -71,13 +75,14 @@ class Finished(eqx.Module):
     count: Int[Array, ""]
 
 
-def nobody(num: int) -> Spent:
+def nobody(num: int, with_market: bool) -> Spent:
     """Nothing spent, never served."""
     zero, never = jnp.zeros(num), jnp.full(num, jnp.nan)
-    return Spent(zero, zero, zero, zero, zero, never, never, never)
+    market = zero if with_market else None
+    return Spent(zero, zero, zero, zero, zero, never, never, never, market)
 
 
-def empty_seats(num_seats: int) -> Seats:
+def empty_seats(num_seats: int, with_market: bool) -> Seats:
     """A backend to which nobody has come yet, its clock at 0."""
     counts, real = jnp.zeros(num_seats, int), jnp.zeros(num_seats)
     none = jnp.zeros((), int)
@@ -96,6 +101,7 @@ def empty_seats(num_seats: int) -> Seats:
     )
     progress = Progress(
         time=jnp.zeros(()),
+        unclocked=jnp.zeros(()),
         prefill_left=real,
         decode_left=real,
         num_admitted=none,
@@ -105,11 +111,13 @@ def empty_seats(num_seats: int) -> Seats:
         longest=jnp.array(jnp.inf),
     )
     row = jnp.full(num_seats, -1)
-    return Seats(queue, row, progress, nobody(num_seats), jnp.zeros((), bool))
+    spent = nobody(num_seats, with_market)
+    return Seats(queue, row, progress, spent, jnp.zeros((), bool))
 
 
-def no_finished(num_rows: int) -> Finished:
-    columns = 1 + len(jax.tree.leaves(nobody(0)))
+def no_finished(num_rows: int, spent: Spent) -> Finished:
+    """Room for as many requests, of each of which as much is known as `spent` tells."""
+    columns = 1 + len(jax.tree.leaves(spent))
     return Finished(jnp.zeros((num_rows + MOST_AT_ONCE, columns)), jnp.zeros((), int))
 
 
@@ -144,9 +152,8 @@ def reseat(
         ),
     )
     row = jnp.where(free, jnp.where(taken, queue.order_count - 1, -1), seats.row)
-    spent = jax.tree.map(
-        lambda new, old: jnp.where(free, new, old), nobody(len(free)), seats.spent
-    )
+    blank = nobody(len(free), seats.spent.market_g is not None)
+    spent = jax.tree.map(lambda new, old: jnp.where(free, new, old), blank, seats.spent)
     # Where no more will come after all, nothing hangs on it any longer.
     more = source.goes_on | (place < source.num_rows)
     starved = seats.starved & (num_taken == 0) & more

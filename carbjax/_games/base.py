@@ -36,6 +36,15 @@ class AbstractGame(eqx.Module):
             )
         return _value(self, members)
 
+    def padded(self) -> "AbstractGame":
+        """The same values of a game of at least as many players; more are never members.
+
+        Its arrays have one of few sizes, and nothing that is static tells games of one
+        size apart, so that they share compiled programs. A game that knows no such sizes
+        is given back as it is.
+        """
+        return self
+
     @property
     @abc.abstractmethod
     def kinds(self) -> tuple[int, ...]:

@@ -9,9 +9,11 @@ from jaxtyping import Array, Float
 
 from carbjax._games.block_game import Block
 from carbjax._games.serving import ServingGame
+from carbjax._serving.buckets import power_of_two
 from carbjax._surrogate.cost import AbstractIterationCost
 from carbjax._surrogate.features import BatchFeatures
 
+_FEWEST = 16  # batches
 _ROUNDING = 1e-6  # relative: sums of latencies over a decode run (docs/semantics.md)
 
 
@@ -76,7 +78,7 @@ def _work(game: ServingGame, block: Block) -> _Work:
 def _latencies(
     cost: AbstractIterationCost, features: list[list[float]]
 ) -> Float[np.ndarray, " rows"]:
-    size = 1 << (len(features) - 1).bit_length()  # so that few sizes are compiled
+    size = power_of_two(len(features), least=_FEWEST)  # so that few sizes are compiled
     rows = np.pad(np.array(features), ((0, size - len(features)), (0, 0)))
     columns = [jnp.asarray(column, float) for column in rows.T]
     return np.asarray(_latency(cost, BatchFeatures(*columns)))[: len(features)]

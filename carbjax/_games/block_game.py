@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
@@ -60,7 +61,7 @@ class BlockGame(ServingGame):
     """
 
     def __init__(self, game: ServingGame, block: Block):
-        arrival, prefill, decode, player = map(jnp.asarray, Requests.of(game, block))
+        arrival, prefill, decode, player = map(jax.device_put, Requests.of(game, block))
         self.arrival, self.prefill, self.decode = arrival, prefill, decode
         self.player = player
         self.server, self.footprint = game.server, game.footprint

@@ -70,7 +70,8 @@ def without_common_players(game: ServingGame, blocks: list[Block]) -> list[Block
 
 
 def _single_requests(game: ServingGame) -> list[Block]:
-    slots = np.flatnonzero(np.asarray((game.prefill > 0) | (game.decode > 0)))
+    asks = (np.asarray(game.prefill) > 0) | (np.asarray(game.decode) > 0)
+    slots = np.flatnonzero(asks)
     return [_block(game, slots[k : k + 1]) for k in range(len(slots))]
 
 

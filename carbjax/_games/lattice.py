@@ -5,9 +5,11 @@ from collections.abc import Iterator
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
+from numpy.typing import ArrayLike
+
+from carbjax._serving.buckets import power_of_two
 
 AnyArray = Array | np.ndarray
 
@@ -26,22 +28,35 @@ class Lattice(eqx.Module):
     members: Int[Array, " kinds"]
     stride: Int[Array, " kinds"]
     ways: Float[Array, "kinds counts"]  # coalitions of a kind's members by their number
-    num_coalitions: int = eqx.field(static=True)
 
-    def __init__(self, kinds: tuple[int, ...]):
+    def __init__(self, kinds: tuple[int, ...], *, room: int | None = None):
+        """With `room` the arrays are filled up to so many players and kinds.
+
+        The additional players are of a kind without members, so that they are in no
+        coalition.
+        """
         labels, kind = np.unique(np.asarray(kinds), return_inverse=True)
         members = np.bincount(kind, minlength=len(labels))
         radix = (members + 1).tolist()
-        self.num_coalitions = math.prod(radix)
-        self.kind = jnp.asarray(kind)
         before = [np.count_nonzero(kind[:i] == k) for i, k in enumerate(kind)]
-        self.position = jnp.asarray(before)
-        self.members = jnp.asarray(members)
         strides = [math.prod(radix[:k]) for k in range(len(radix))]
-        self.stride = jnp.asarray(strides)
         counts = range(int(members.max()) + 1)
         ways = [[math.comb(int(m), c) for c in counts] for m in members]
-        self.ways = jnp.asarray(ways, float)
+        more_players = 0 if room is None else room - len(kind)
+        more_kinds = 0 if room is None else room - len(members)
+        more_counts = 0 if room is None else power_of_two(len(counts), least=2)
+        more_counts = max(more_counts - len(counts), 0)
+        nobody = len(members) + more_kinds - 1
+        self.kind = _filled(kind, (0, more_players), nobody)
+        self.position = _filled(before, (0, more_players), 0)
+        self.members = _filled(members, (0, more_kinds), 0)
+        self.stride = _filled(strides, (0, more_kinds), 1)
+        ways = np.array(ways, float)
+        self.ways = _filled(ways, ((0, more_kinds), (0, more_counts)), 1.0)
+
+    @property
+    def num_coalitions(self) -> int:
+        return math.prod((np.asarray(self.members) + 1).tolist())
 
     def on_host(self) -> "Lattice":
         """The same of numpy arrays: for many small lattices nothing is compiled."""
@@ -91,4 +106,9 @@ class Lattice(eqx.Module):
     ) -> Float[AnyArray, "chunk kinds"]:
         """The part of them that has a given player of each kind."""
         real = self.ways.dtype
-        return counts.astype(real) / self.members.astype(real)[None, :]
+        return counts.astype(real) / self.members.clip(min=1).astype(real)[None, :]
+
+
+def _filled(values: ArrayLike, extra, value: float) -> Array:
+    # `jnp.asarray` compiles for each shape.
+    return jax.device_put(np.pad(np.asarray(values), extra, constant_values=value))

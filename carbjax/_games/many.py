@@ -9,23 +9,30 @@ from jaxtyping import Array, Bool
 from carbjax._carbon.emissions import Emissions
 from carbjax._errors import InputError
 from carbjax._games.base import AbstractGame
+from carbjax._games.lattice import AnyArray
+from carbjax._games.padding import widen
 from carbjax._progress import report
+from carbjax._serving.buckets import power_of
 
 _MOST_ENTRIES = 2**20  # coalitions times players that are evaluated at once
+_FEWEST = 16  # coalitions of a chunk
 
 
 def components_of(
-    game: AbstractGame, coalitions: Bool[Array, "coalitions players"]
+    game: AbstractGame, coalitions: Bool[AnyArray, "coalitions players"]
 ) -> Emissions:
     """v by component of each coalition, `" coalitions"`, evaluated in chunks."""
-    number = len(coalitions)
-    chunk = max(1, min(number, _MOST_ENTRIES // game.num_players))
+    number, wide = len(coalitions), game.padded()
+    most = max(1, _MOST_ENTRIES // wide.num_players)
+    chunk = min(power_of(4, number, least=_FEWEST), most)
+    rows = widen(np.asarray(coalitions), wide.num_players)
     parts = []
     for start in range(0, number, chunk):
-        part = coalitions[start : start + chunk]
-        # The last chunk is filled up, so that one size is compiled.
-        filled = jnp.pad(part, ((0, chunk - len(part)), (0, 0)))
-        parts.append(jax.tree.map(lambda x, n=len(part): x[:n], _evaluate(game, filled)))
+        part = rows[start : start + chunk]
+        # Filled up by repetition, so that few sizes are compiled.
+        filled = np.resize(part, (chunk, wide.num_players))
+        found = jax.device_get(_evaluate(wide, jnp.asarray(filled)))
+        parts.append(jax.tree.map(lambda x, n=len(part): x[:n], found))
         report("coalitions", start + len(part), number)
     values = jax.tree.map(lambda *x: np.concatenate(x), *parts)
     require_finite(values)

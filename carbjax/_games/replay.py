@@ -1,5 +1,7 @@
 """The replay game: the schedule that happened is kept, absentees' tokens are removed."""
 
+import copy
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -8,15 +10,19 @@ from jaxtyping import Array, Bool
 from carbjax._carbon.emissions import Emissions
 from carbjax._carbon.footprint import Footprint
 from carbjax._games.base import AbstractGame
+from carbjax._games.padding import fill_tree, num_seats
 from carbjax._serving.batch import measure
+from carbjax._serving.buckets import power_of_two
 from carbjax._serving.engine import Step
 from carbjax._serving.observers import step_emissions
-from carbjax._serving.serve import record_steps
+from carbjax._serving.serve import record_steps, timeline_observers
 from carbjax._serving.steps import Steps
 from carbjax._serving.system import System
 from carbjax._serving.whole import run_whole
 from carbjax._surrogate.cost import AbstractIterationCost
 from carbjax._workload import Workload
+
+_FEWEST_STEPS = 64
 
 
 class ReplayGame(AbstractGame):
@@ -34,7 +40,7 @@ class ReplayGame(AbstractGame):
     size: int = eqx.field(static=True)
 
     def __init__(self, workload: Workload, system: System):
-        whole = run_whole(workload, system, (), pad=False)
+        whole = run_whole(workload, system, timeline_observers(system), pad=True)
         self.footprint, self.cost = system.footprint, system.cost
         self.standing = whole.standing
         steps = record_steps(whole.arrangement.queue(), whole.server)
@@ -48,6 +54,14 @@ class ReplayGame(AbstractGame):
     @property
     def kinds(self) -> tuple[int, ...]:
         return tuple(range(self.size))
+
+    def padded(self) -> "ReplayGame":
+        """The same game with steps in which nobody takes part, and players of none."""
+        game = copy.copy(self)
+        number = power_of_two(len(self.steps.num_iterations), least=_FEWEST_STEPS)
+        object.__setattr__(game, "steps", fill_tree(self.steps, number))
+        object.__setattr__(game, "size", num_seats(self.size))
+        return game
 
     def components(self, coalition: Bool[Array, " players"]) -> Emissions:
         """v by component of the tokens that `coalition` brings to each iteration."""

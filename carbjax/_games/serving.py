@@ -1,5 +1,7 @@
 """The reschedule game: the scheduler is run again for each coalition. The ground truth."""
 
+import copy
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
@@ -9,10 +11,12 @@ from carbjax._carbon.emissions import Emissions
 from carbjax._carbon.footprint import Footprint
 from carbjax._errors import WorkloadError
 from carbjax._games.base import AbstractGame
+from carbjax._games.padding import fill_requests, num_seats
 from carbjax._serving.engine import Server
 from carbjax._serving.observers import TotalsObserver
 from carbjax._serving.queue import make_queue
 from carbjax._serving.run import run
+from carbjax._serving.serve import timeline_observers
 from carbjax._serving.system import System
 from carbjax._serving.whole import run_whole
 from carbjax._units import SECONDS_PER_HOUR
@@ -48,7 +52,8 @@ class ServingGame(AbstractGame):
         *,
         window_s: tuple[float, float] | None = None,
     ):
-        whole = run_whole(workload, system, (), pad=False)
+        # Looked at as `serve` does, whose compiled program this is then.
+        whole = run_whole(workload, system, timeline_observers(system), pad=True)
         arrangement, zero_s = whole.arrangement, whole.arrangement.zero_s
         self.footprint = system.footprint
         start, end = window_s or (zero_s, zero_s + whole.end)
@@ -58,9 +63,7 @@ class ServingGame(AbstractGame):
         intensity = system.intensity_from(workload, zero_s, until, from_s=start)
         self.server = eqx.tree_at(lambda s: s.intensity, whole.server, intensity)
         self.window = jnp.asarray([start - zero_s, end - zero_s])
-        self.arrival, self.prefill = arrangement.arrival, arrangement.prefill
-        self.decode = arrangement.decode
-        self.player = arrangement.player
+        self.arrival, self.prefill, self.decode, self.player = arrangement.requests
         self.size = workload.num_players
         self.kind = _kinds(workload, arrangement.order)
 
@@ -71,6 +74,16 @@ class ServingGame(AbstractGame):
     @property
     def kinds(self) -> tuple[int, ...]:
         return self.kind
+
+    def padded(self) -> "ServingGame":
+        """The same game with requests that ask for nothing, and players who send none."""
+        game, seats = copy.copy(self), num_seats(self.size)
+        columns = "arrival", "prefill", "decode", "player"
+        filled = fill_requests(tuple(getattr(self, name) for name in columns))
+        static = {"size": seats, "kind": tuple(range(seats))}
+        for name, value in (*zip(columns, filled, strict=True), *static.items()):
+            object.__setattr__(game, name, value)
+        return game
 
     def components(self, coalition: Bool[Array, " players"]) -> Emissions:
         """v by component of serving only `coalition`."""

@@ -1,5 +1,7 @@
 """A game given by all its values."""
 
+import copy
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,7 @@ from numpy.typing import ArrayLike
 from carbjax._carbon.emissions import Emissions
 from carbjax._errors import InputError
 from carbjax._games.base import AbstractGame
+from carbjax._games.padding import fill_table, num_seats
 
 
 class TableGame(AbstractGame):
@@ -41,6 +44,13 @@ class TableGame(AbstractGame):
     @property
     def kinds(self) -> tuple[int, ...]:
         return tuple(range(self.size))
+
+    def padded(self) -> "TableGame":
+        """The same game with values that nobody looks up."""
+        game = copy.copy(self)
+        object.__setattr__(game, "values", fill_table(self.values))
+        object.__setattr__(game, "size", num_seats(self.size))
+        return game
 
     def components(self, coalition: Bool[Array, " players"]) -> Emissions:
         """The value as operational carbon of decode; a table knows no components."""

@@ -2,13 +2,10 @@
 
 from carbjax._ledger.backends import Backend as Backend
 from carbjax._ledger.closing import ClosureError as ClosureError
-from carbjax._ledger.files import (
-    replacing as replacing,
-    require_writable as require_writable,
-)
 from carbjax._ledger.make import FleetLedger as FleetLedger, make_ledger as make_ledger
 from carbjax._ledger.recorded import make_recorded_ledger as make_recorded_ledger
 from carbjax._ledger.sources import find_backends as find_backends
+from carbjax._ledger.systems import read_systems as read_systems
 from carbjax._ledger.table import (
     SCHEMA as SCHEMA,
     UNATTRIBUTED as UNATTRIBUTED,

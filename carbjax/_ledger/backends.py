@@ -9,12 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from carbjax._errors import TraceError
-from carbjax._ledger.columns import (
-    COLUMNS,
-    has_calendar,
-    requests_of,
-    require_columns,
-)
+from carbjax._ledger.columns import COLUMNS, Batch
+from carbjax._ledger.schema import has_calendar, require_columns
 
 
 class Backend(Protocol):
@@ -26,8 +22,13 @@ class Backend(Protocol):
         ...
 
     @property
+    def model(self) -> str | None:
+        """The model that it serves, if the sources say."""
+        ...
+
+    @property
     def num_requests(self) -> int:
-        """How many requests it has in all."""
+        """How many rows its trace has in all, also those that cannot be used."""
         ...
 
     @property
@@ -36,14 +37,20 @@ class Backend(Protocol):
         ...
 
     @property
+    def rejects(self) -> bool:
+        """Whether rows that cannot be used are set aside, rather than an error."""
+        ...
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """The files that are read, for the manifest and to notice that one changed."""
         ...
 
     def batches(self, skip: int, size: int) -> Iterator[pa.Table]:
-        """Its requests after the first `skip`, about `size` at once.
+        """The rows of its trace after the first `skip`, about `size` at once.
 
-        Tables have the columns `REQUESTS` and are in order of arrival.
+        Tables have the columns `REQUESTS`, in order of arrival. Where rows are set aside
+        they may also have those of `FAULTS`.
         """
         ...
 
@@ -56,27 +63,30 @@ class ParquetBackend:
     inputs: tuple[str, ...]
     rows: tuple[int, ...]  # of each file
     has_calendar: bool
+    model: str | None = None
+    rejects: bool = False
 
     @property
     def num_requests(self) -> int:
         return sum(self.rows)
 
     def batches(self, skip: int, size: int) -> Iterator[pa.Table]:
-        """See `Backend`. Raises `TraceError` where arrivals go back."""
-        last = -float("inf")
+        """See `Backend`. Raises `TraceError`."""
         for file, rows in zip(self.inputs, self.rows, strict=True):
             if skip >= rows:
                 skip -= rows
                 continue
-            for first_row, table in _tables(file, skip, size):
-                last = _require_order(table, last, file, first_row)
+            for first_row, records in records_of(file, COLUMNS, skip, size):
+                table = Batch(records, file, first_row, self.rejects).requests()
                 skip_here = max(skip + 1 - first_row, 0)
                 if skip_here < table.num_rows:
                     yield table.slice(skip_here)
             skip = 0
 
     @staticmethod
-    def of(name: str, files: list[str]) -> "ParquetBackend":
+    def of(
+        name: str, files: list[str], model: str | None = None, rejects: bool = False
+    ) -> "ParquetBackend":
         """The backend whose requests stand in these files. Raises `TraceError`."""
         rows, calendars = [], []
         for file in files:
@@ -91,7 +101,7 @@ class ParquetBackend:
                     column="arrival",
                     hint="Write all of them alike.",
                 )
-        return ParquetBackend(name, tuple(files), tuple(rows), calendars[0])
+        return ParquetBackend(name, tuple(files), tuple(rows), calendars[0], model, rejects)
 
 
 @dc.dataclass(frozen=True)
@@ -102,6 +112,10 @@ class TableBackend:
     inputs: tuple[str, ...]
     requests: pa.Table
     has_calendar: bool
+    model: str | None = None
+    rejects: bool = False
+    rows: tuple[int, ...] | None = None  # of the file, of each request, if known
+    notes: tuple[str, ...] = ()  # what a reader of the ledger must know of the file
 
     @property
     def num_requests(self) -> int:
@@ -114,13 +128,15 @@ class TableBackend:
 
 
 def place_of(backend: Backend, row: int) -> tuple[str | None, int | None]:
-    """File and record (from 1) of a request, as far as they are known."""
+    """File and its row of a request, as errors count it, as far as they are known."""
     if isinstance(backend, ParquetBackend):
         for file, rows in zip(backend.inputs, backend.rows, strict=True):
             if row < rows:
                 return file, row + 1
             row -= rows
-    return (backend.inputs[0] if len(backend.inputs) == 1 else None), None
+    rows = backend.rows if isinstance(backend, TableBackend) else None
+    file = backend.inputs[0] if len(backend.inputs) == 1 else None
+    return file, None if rows is None else rows[row]
 
 
 def open_parquet(file: str) -> pq.ParquetFile:
@@ -131,14 +147,19 @@ def open_parquet(file: str) -> pq.ParquetFile:
         raise _unreadable(file, cause) from None
 
 
-def _tables(file: str, skip: int, size: int) -> Iterator[tuple[int, pa.Table]]:
-    """The file's records with the number of the first, from the row group of `skip` on."""
+def records_of(
+    file: str, columns: tuple[str, ...], skip: int, size: int
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """These columns, where there are such, from the row group of record `skip` on.
+
+    About `size` records at once, with the number of the first, counted from 1.
+    """
     reader = open_parquet(file)
     groups = [reader.metadata.row_group(i) for i in range(reader.num_row_groups)]
     ends = np.cumsum([group.num_rows for group in groups])
     first = int(np.searchsorted(ends, skip, side="right"))
     first_row = 1 + (int(ends[first - 1]) if first else 0)
-    wanted = [name for name in COLUMNS if name in reader.schema_arrow.names]
+    wanted = [name for name in columns if name in reader.schema_arrow.names]
     batches = reader.iter_batches(
         size, range(first, len(groups)), columns=wanted, use_threads=False
     )
@@ -149,7 +170,7 @@ def _tables(file: str, skip: int, size: int) -> Iterator[tuple[int, pa.Table]]:
             raise _unreadable(file, cause) from None
         if batch is None:
             return
-        yield first_row, requests_of(batch, file, first_row)
+        yield first_row, batch
         first_row += batch.num_rows
 
 
@@ -158,21 +179,3 @@ def _unreadable(file: str, cause: Exception) -> TraceError:
     return TraceError(
         f"the Parquet file cannot be read ({reason}).", file=file, hint="Write it again."
     )
-
-
-def _require_order(table: pa.Table, last: float, file: str, first_row: int) -> float:
-    """The last arrival. Raises `TraceError` where an arrival is before the one above it."""
-    arrival = table.column("arrival_s").to_numpy()
-    if len(arrival) == 0:
-        return last
-    back = np.flatnonzero(np.diff(arrival, prepend=last) < 0)
-    if len(back):
-        raise TraceError(
-            "the request arrived before the one above it.",
-            file=file,
-            row=first_row + int(back[0]),
-            column="arrival",
-            hint="Sort each backend's requests by arrival; files follow one another in "
-            "the order of their paths.",
-        )
-    return float(arrival[-1])

@@ -13,9 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from carbjax._errors import OutputError
+from carbjax._files import replacing
 from carbjax._ledger.closing import RunningSum
-from carbjax._ledger.files import replacing
-from carbjax._ledger.folder import REQUESTS_FOLDER, part_name, work_folder
+from carbjax._ledger.folder import (
+    REJECTS_FOLDER,
+    REQUESTS_FOLDER,
+    part_name,
+    work_folder,
+)
 
 
 @dc.dataclass(frozen=True)
@@ -24,8 +29,10 @@ class Checkpoint:
 
     num_slices: int
     zero_s: float  # second 0 of the fleet's clock, on that of the arrivals
-    taken: np.ndarray  # requests that have come, " lanes"
-    seated: np.ndarray  # of these, that are no null players
+    taken: np.ndarray  # rows that have come, " lanes"
+    rejected: np.ndarray  # of these, that cannot be used
+    last_s: np.ndarray  # the latest arrival of a row that can
+    seated: np.ndarray  # requests that are no null players
     start_s: np.ndarray  # first arrival that is no null player's
     clock_s: np.ndarray  # end of the last iteration, on the fleet's clock
     longest_prompt: int
@@ -37,7 +44,7 @@ class Checkpoint:
     fleet: list[np.ndarray]  # see `Fleet.state`
 
 
-_ARRAYS = ("taken", "seated", "start_s", "clock_s")
+_ARRAYS = ("taken", "rejected", "last_s", "seated", "start_s", "clock_s")
 _NUMBERS = ("num_slices", "zero_s", "longest_prompt", "longest_context")
 
 
@@ -49,16 +56,23 @@ class GroupStore:
     """
 
     def __init__(self, folder: str | os.PathLike[str], number: int):
-        self._parts = pathlib.Path(folder, REQUESTS_FOLDER)
+        self._folder = pathlib.Path(folder)
         self._number = number
         self._checkpoint = pathlib.Path(work_folder(folder), f"group-{number:05d}.zip")
 
     def write_part(self, slice_number: int, rows: pa.Table) -> None:
         """Nothing; the rows stand in a file of their own. Raises `OutputError`."""
+        self._write_part(REQUESTS_FOLDER, slice_number, rows)
+
+    def write_rejects(self, slice_number: int, rows: pa.Table) -> None:
+        """Nothing; the slice's rejects stand in a file of their own, likewise."""
+        self._write_part(REJECTS_FOLDER, slice_number, rows)
+
+    def _write_part(self, kind: str, slice_number: int, rows: pa.Table) -> None:
         if rows.num_rows == 0:
             return
-        name = part_name(self._number, slice_number)
-        with replacing(self._parts / name) as temporary:
+        path = self._folder / kind / part_name(self._number, slice_number)
+        with replacing(path) as temporary:
             pq.write_table(rows, temporary, compression="zstd")
 
     def write(self, checkpoint: Checkpoint) -> None:

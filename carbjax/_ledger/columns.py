@@ -1,12 +1,14 @@
 """Requests as columns of a ledger's input: the same whatever file they come from."""
 
-import difflib
+import json
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from carbjax._errors import TraceError
 from carbjax._traces.format import LATEST_RELATIVE_S, unix_unit
+from carbjax._traces.rejects import Quarantine
 from carbjax._units import INT32_MAX, MICROSECONDS_PER_SECOND
 from carbjax._workload import Workload
 
@@ -19,110 +21,168 @@ REQUESTS = pa.schema(
         ("decode_tokens", pa.int64()),
     ]
 )
-_TOKENS = ("prompt_tokens", "decode_tokens")
-_LABELS = ("request_id", "tenant_id")
-COLUMNS = ("arrival", *_TOKENS, *_LABELS)
+FAULTS = pa.schema(
+    [
+        ("file", pa.string()),
+        ("file_row", pa.int64()),  # as errors count it
+        ("column", pa.string()),
+        ("problem", pa.string()),
+        ("record", pa.string()),  # JSON, all that the row said
+    ]
+)
+"""Further columns where some rows cannot be used; `problem` is null for the others."""
+TOKENS = ("prompt_tokens", "decode_tokens")
+LABELS = ("request_id", "tenant_id")
+COLUMNS = ("arrival", *TOKENS, *LABELS)
 """Columns of a Parquet file that are read; the last two may be absent."""
-_LIKE = 0.75  # of two names: tenant and tenant_id, not tenant_id and request_id
 # Unix seconds of 2000 and 2100: a calendar in other units lies outside.
 _PLAUSIBLE = (946_684_800.0, 4_102_444_800.0)
 
 
-def has_calendar(schema: pa.Schema) -> bool:
-    """Whether arrivals are instants rather than seconds from an unknown start."""
-    return pa.types.is_timestamp(schema.field("arrival").type)
+class Batch:
+    """Records of a Parquet file, of which some may be faulty.
 
-
-def require_columns(schema: pa.Schema, file: str) -> None:
-    """Raises `TraceError` unless a Parquet file has what a ledger needs."""
-    for name in ("arrival", *_TOKENS):
-        if name not in schema.names:
-            raise TraceError(
-                f"there is no column {name!r}; there are {', '.join(schema.names)}.",
-                file=file,
-                column=name,
-                hint="A ledger's Parquet has arrival, prompt_tokens, decode_tokens, and "
-                "may have request_id and tenant_id.",
-            )
-    _require_times(schema.field("arrival").type, file)
-    for name in _TOKENS:
-        if not pa.types.is_integer(schema.field(name).type):
-            raise TraceError(
-                f"tokens are {schema.field(name).type}, not whole numbers.",
-                file=file,
-                column=name,
-                hint="Write them as int32 or int64.",
-            )
-    for name in _LABELS:
-        _require_label(schema, name, file)
-    _require_one_server(schema, file)
-
-
-def _require_times(kind: pa.DataType, file: str) -> None:
-    if pa.types.is_timestamp(kind) and kind.tz is None:
-        raise TraceError(
-            "the time stamps have no time zone.",
-            file=file,
-            column="arrival",
-            hint="Write them as timestamp[us, UTC].",
-        )
-    if not (pa.types.is_timestamp(kind) or pa.types.is_floating(kind)):
-        raise TraceError(
-            f"arrivals are {kind}.",
-            file=file,
-            column="arrival",
-            hint="Write timestamp[us, UTC], or float64 seconds from the start.",
-        )
-
-
-def _require_label(schema: pa.Schema, name: str, file: str) -> None:
-    """Raises `TraceError` where a label is no text, or seems to be misspelt."""
-    if name not in schema.names:
-        others = sorted(set(schema.names) - set(COLUMNS))
-        near = difflib.get_close_matches(name, others, n=1, cutoff=_LIKE)
-        if near:
-            raise TraceError(
-                f"this column is not known, and there is no {name!r}.",
-                file=file,
-                column=near[0],
-                hint=f"Is it {name!r}? Rename or drop it.",
-            )
-        return
-    kind = schema.field(name).type
-    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
-    if not (
-        pa.types.is_string(plain)
-        or pa.types.is_large_string(plain)
-        or pa.types.is_string_view(plain)
-        or pa.types.is_integer(plain)
-    ):
-        raise TraceError(
-            f"labels are {kind}.", file=file, column=name, hint="Write them as string."
-        )
-
-
-def _require_one_server(schema: pa.Schema, file: str) -> None:
-    for name, what in (("backend", "backends"), ("model", "models")):
-        if name in schema.names:
-            raise TraceError(
-                f"the file has a column {name!r}, so it may hold several {what}.",
-                file=file,
-                column=name,
-                hint="Partition by it: `pyarrow.dataset.write_dataset(table, folder, "
-                f"format='parquet', partitioning=[{name!r}], "
-                "partitioning_flavor='hive')`.",
-            )
-
-
-def requests_of(batch: pa.RecordBatch | pa.Table, file: str, first_row: int) -> pa.Table:
-    """The batch with the columns `REQUESTS`; `first_row` is that of its first record.
-
-    Raises `TraceError`, naming file, row (the record, from 1) and column.
+    What is wrong with a record is an error that names file, row (the record, from 1) and
+    column; or it is set aside, where `rejects` says so.
     """
-    arrival_s = _arrivals(batch, file, first_row)
-    tokens = [_tokens(batch, name, file, first_row) for name in _TOKENS]
-    labels = [_labels(batch, name, file) for name in _LABELS]
-    return pa.Table.from_arrays([*labels, pa.array(arrival_s), *tokens], schema=REQUESTS)
+
+    def __init__(self, records: pa.RecordBatch, file: str, first_row: int, rejects: bool):
+        self._records, self._file, self._first_row = records, file, first_row
+        self._quarantine = Quarantine() if rejects else None
+
+    def requests(self) -> pa.Table:
+        """The columns `REQUESTS`, and those of `FAULTS` where there are any.
+
+        What stands in a faulty row means nothing. Raises `TraceError`.
+        """
+        arrival_s = pa.array(self._arrivals())
+        tokens = [self._tokens(name) for name in TOKENS]
+        labels = [self._labels(name) for name in LABELS]
+        columns = [*labels, arrival_s, *tokens]
+        table = pa.Table.from_arrays(columns, schema=REQUESTS)
+        if self._quarantine is None or not self._quarantine.faults:
+            return table
+        return self._with_faults(table, self._quarantine)
+
+    def _with_faults(self, table: pa.Table, found: Quarantine) -> pa.Table:
+        faults: dict[str, list] = {name: [None] * table.num_rows for name in FAULTS.names}
+        for index, (column, problem) in found.faults.items():
+            values = self._file, self._first_row + index, column, problem
+            for name, value in zip(FAULTS.names, (*values, self._record(index))):
+                faults[name][index] = value
+        for field in FAULTS:
+            table = table.append_column(field, pa.array(faults[field.name], field.type))
+        return table
+
+    def _record(self, index: int) -> str:
+        names = self._records.schema.names
+        return json.dumps({name: _shown(self._records[name], index) for name in names})
+
+    def _arrivals(self) -> np.ndarray:
+        column = self._records.column("arrival")
+        missing = self._refused(_missing(column), "is missing", "arrival")
+        if pa.types.is_timestamp(column.type):
+            stamps = column.cast(pa.timestamp("us", "UTC"), safe=False).cast(pa.int64())
+            arrival_s = stamps.fill_null(0).to_numpy() / MICROSECONDS_PER_SECOND
+            low, high = _PLAUSIBLE
+            far = (arrival_s < low) | (arrival_s > high)
+            problem = "lies before 2000 or after 2100 (another unit?)"
+            self._refused(far & ~missing, problem, "arrival")
+            return arrival_s
+        arrival_s = column.cast(pa.float64()).fill_null(0).to_numpy()
+        self._refused(~np.isfinite(arrival_s), "is not finite", "arrival")
+        self._refused(arrival_s < 0, "is before the start", "arrival")
+        far = arrival_s > LATEST_RELATIVE_S
+        guess = unix_unit(float(arrival_s[far][0])) if far.any() else None
+        problem = f"is years after the start: a Unix time {guess or 'or another unit'}"
+        self._refused(far & np.isfinite(arrival_s), problem, "arrival")
+        return arrival_s
+
+    def _tokens(self, name: str) -> pa.Array:
+        column = self._records.column(name)
+        if self._refused(_missing(column), "is missing", name).any():
+            column = column.fill_null(0)
+        if pa.types.is_uint64(column.type):
+            huge = column.to_numpy() > INT32_MAX
+            if self._refused(huge, f"is more than {INT32_MAX}", name).any():
+                column = pa.array(np.where(huge, 0, column.to_numpy()))
+        tokens = column.cast(pa.int64())
+        values = tokens.to_numpy()
+        self._refused(values < 0, "is negative", name)
+        self._refused(values > INT32_MAX, f"is more than {INT32_MAX}", name)
+        return tokens
+
+    def _labels(self, name: str) -> pa.Array:
+        if name not in self._records.schema.names:
+            return pa.nulls(self._records.num_rows, pa.string())
+        column = without_dictionary(self._records.column(name))
+        labels = column.cast(pa.string())
+        try:
+            labels.validate(full=True)
+        except pa.ArrowException:
+            contents = [_bytes(labels, i) for i in range(len(labels))]
+            good = np.array([_is_utf8(content) for content in contents])
+            self._refused(~good, "is no text (not UTF-8)", name)
+            labels = pc.call_function("if_else", [good, labels, None])
+        return labels
+
+    def _refused(self, bad: np.ndarray, problem: str, column: str) -> np.ndarray:
+        """`bad`, which are set aside. Raises `TraceError` where nothing is."""
+        if not bad.any():
+            return bad
+        problem = f"the value {problem}"
+        if self._quarantine is None:
+            raise TraceError(
+                f"{problem} ({int(bad.sum())} such rows among {len(bad)}).",
+                file=self._file,
+                row=self._first_row + int(np.argmax(bad)),
+                column=column,
+                hint="Correct the file, leave the row out, or set such rows aside: "
+                "`--rejects`, rejects=True in Python.",
+            )
+        for index in np.flatnonzero(bad).tolist():
+            self._quarantine.add(index, column, f"{problem}.")
+        return bad
+
+
+def _missing(column: pa.Array) -> np.ndarray:
+    return np.asarray(column.is_null())
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def without_dictionary(column: pa.Array) -> pa.Array:
+    """The column without a dictionary or a view."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_string_view(column.type):
+        column = column.cast(pa.string())
+    return column
+
+
+def _bytes(column: pa.Array, index: int) -> bytes:
+    value = column[index]
+    return value.as_buffer().to_pybytes() if value.is_valid else b""
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _shown(column: pa.Array, index: int) -> str | None:
+    """A value for people to read, whatever it is."""
+    value = without_dictionary(column.slice(index, 1))
+    if not value.is_valid()[0].as_py():
+        return None
+    if _is_text(value.type):
+        return _bytes(value, 0).decode("utf-8", "backslashreplace")
+    return value.cast(pa.string())[0].as_py()
 
 
 def requests_of_workload(workload: Workload) -> pa.Table:
@@ -145,68 +205,3 @@ def requests_of_workload(workload: Workload) -> pa.Table:
         ],
         schema=REQUESTS,
     )
-
-
-def _arrivals(batch, file: str, first_row: int) -> np.ndarray:
-    column = batch.column("arrival")
-    _refuse(_missing(column), "is missing", file, first_row, "arrival")
-    if pa.types.is_timestamp(column.type):
-        stamps = column.cast(pa.timestamp("us", "UTC"), safe=False).cast(pa.int64())
-        arrival_s = stamps.to_numpy() / MICROSECONDS_PER_SECOND
-        low, high = _PLAUSIBLE
-        far = (arrival_s < low) | (arrival_s > high)
-        problem = "lies before 2000 or after 2100 (another unit?)"
-        _refuse(far, problem, file, first_row, "arrival")
-        return arrival_s
-    arrival_s = column.cast(pa.float64()).to_numpy()
-    _refuse(~np.isfinite(arrival_s), "is not finite", file, first_row, "arrival")
-    _refuse(arrival_s < 0, "is before the start", file, first_row, "arrival")
-    far = arrival_s > LATEST_RELATIVE_S
-    guess = unix_unit(float(arrival_s[far][0])) if far.any() else None
-    problem = f"is years after the start: a Unix time {guess or 'or another unit'}"
-    _refuse(far, problem, file, first_row, "arrival")
-    return arrival_s
-
-
-def _tokens(batch, name: str, file: str, first_row: int) -> pa.Array:
-    column = batch.column(name)
-    _refuse(_missing(column), "is missing", file, first_row, name)
-    huge = f"is more than {INT32_MAX}"
-    if pa.types.is_uint64(column.type):
-        _refuse(column.to_numpy() > INT32_MAX, huge, file, first_row, name)
-    tokens = column.cast(pa.int64())
-    values = tokens.to_numpy()
-    _refuse(values < 0, "is negative", file, first_row, name)
-    _refuse(values > INT32_MAX, huge, file, first_row, name)
-    return tokens
-
-
-def _labels(batch, name: str, file: str) -> pa.Array:
-    if name not in batch.schema.names:
-        return pa.nulls(batch.num_rows, pa.string())
-    try:
-        labels = batch.column(name).cast(pa.string())
-        labels.validate(full=True)
-    except pa.ArrowException as cause:
-        raise TraceError(
-            f"there are labels that are no text ({cause}).",
-            file=file,
-            column=name,
-            hint="Write them as UTF-8.",
-        ) from None
-    return labels
-
-
-def _missing(column) -> np.ndarray:
-    return np.asarray(column.is_null())
-
-
-def _refuse(bad: np.ndarray, problem: str, file: str, first_row: int, column: str) -> None:
-    if bad.any():
-        raise TraceError(
-            f"the value {problem} ({int(bad.sum())} such rows among {len(bad)}).",
-            file=file,
-            row=first_row + int(np.argmax(bad)),
-            column=column,
-            hint="Correct the file, or leave the row out.",
-        )

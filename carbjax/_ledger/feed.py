@@ -5,25 +5,40 @@ import pyarrow as pa
 from carbjax._errors import TraceError
 from carbjax._ledger.backends import Backend
 from carbjax._ledger.columns import REQUESTS
+from carbjax._ledger.inspection import Inspector, Sorted
 
 
 class Feed:
-    """Takes a backend's requests in order; `ended` once there are no more."""
+    """Takes the rows of a backend's trace in order; `ended` once there are no more."""
 
-    def __init__(self, backend: Backend, skip: int, size: int):
-        self._backend = backend
-        self._batches = backend.batches(skip, size)
+    def __init__(self, inspector: Inspector, skip: int, size: int, last_s: float):
+        self._inspector = inspector
+        self._batches = self._backend.batches(skip, size)
         self._here = REQUESTS.empty_table()
-        self._left = backend.num_requests - skip
+        self._place, self._last_s = skip, last_s
+
+    @property
+    def _backend(self) -> Backend:
+        return self._inspector.backend
+
+    @property
+    def _left(self) -> int:
+        return self._backend.num_requests - self._place
 
     @property
     def ended(self) -> bool:
         return self._left == 0
 
-    def take(self, count: int) -> pa.Table:
-        """The next `count` requests, fewer where it ends. Raises `TraceError`."""
-        count = min(count, self._left)
-        parts, missing = [], count
+    def take(self, count: int) -> Sorted:
+        """The next `count` rows, fewer where it ends. Raises `InputError`."""
+        rows = self._rows(min(count, self._left))
+        found = self._inspector.sort_out(rows, self._place, self._last_s)
+        self._place += rows.num_rows
+        self._last_s = found.last_s
+        return found
+
+    def _rows(self, count: int) -> pa.Table:
+        parts, missing = [REQUESTS.empty_table()], count
         while missing:
             if self._here.num_rows == 0:
                 self._here = self._next()
@@ -31,8 +46,7 @@ class Feed:
             self._here = self._here.slice(part.num_rows)
             parts.append(part)
             missing -= part.num_rows
-        self._left -= count
-        return pa.concat_tables(parts) if parts else REQUESTS.empty_table()
+        return pa.concat_tables(parts, promote_options="default")
 
     def _next(self) -> pa.Table:
         found = next(self._batches, None)
@@ -45,3 +59,13 @@ class Feed:
                 hint="Restore its files, or make the ledger anew: --fresh.",
             )
         return found
+
+
+def first_arrival_s(inspector: Inspector, size: int) -> float:
+    """The first arrival of a request that can be used, s; infinity where there is none."""
+    feed = Feed(inspector, 0, size, -float("inf"))
+    while not feed.ended:
+        found = feed.take(size).requests
+        if found.num_rows:
+            return found["arrival_s"][0].as_py()
+    return float("inf")

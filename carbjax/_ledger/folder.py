@@ -1,5 +1,6 @@
 """A ledger's folder: what stands in it, how it is begun, cleared, and looked through."""
 
+import collections
 import contextlib
 import fcntl
 import json
@@ -13,11 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from carbjax._errors import ConfigError, OutputError
-from carbjax._ledger.files import replacing
+from carbjax._files import replacing
+from carbjax._ledger.inspection import REJECTS
 from carbjax._ledger.rollups import KEYS
 
 REQUESTS_FOLDER = "requests"
-TABLES = (*(f"by_{key}" for key in KEYS), "idle")
+REJECTS_FOLDER = "rejects"
+_PARTS = (REQUESTS_FOLDER, REJECTS_FOLDER)
+TABLES = (*(f"by_{key}" for key in (*KEYS, "model")), "idle")
 _MANIFEST = "manifest.json"
 _WORK = ".carbjax"
 _PLAN = "plan.json"
@@ -49,7 +53,8 @@ def write_plan(folder: pathlib.Path, plan: dict[str, Any]) -> None:
     """Nothing; the folder is a ledger from now on."""
     _write_json(work_folder(folder) / _PLAN, plan)
     with _refusing(folder):
-        (folder / REQUESTS_FOLDER).mkdir(exist_ok=True)
+        for name in _PARTS:
+            (folder / name).mkdir(exist_ok=True)
 
 
 def finish(folder: pathlib.Path, manifest: dict[str, Any]) -> None:
@@ -60,10 +65,12 @@ def finish(folder: pathlib.Path, manifest: dict[str, Any]) -> None:
 
 def tidy(folder: pathlib.Path) -> None:
     """Removes what an interrupted run left beside a ledger."""
-    for place in (folder, folder / REQUESTS_FOLDER):
+    for place in (folder, *(folder / name for name in _PARTS)):
         for name in (*TABLES, "manifest", "part-"):
             for leftover in place.glob(f".{name}*"):
                 leftover.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # there are some
+        (folder / REJECTS_FOLDER).rmdir()
     shutil.rmtree(work_folder(folder), ignore_errors=True)
 
 
@@ -117,8 +124,9 @@ def clear(folder: pathlib.Path) -> None:
         (folder / _MANIFEST).unlink(missing_ok=True)
         for name in TABLES:
             (folder / f"{name}.parquet").unlink(missing_ok=True)
-        if (folder / REQUESTS_FOLDER).exists():
-            shutil.rmtree(folder / REQUESTS_FOLDER)
+        for name in _PARTS:
+            if (folder / name).exists():
+                shutil.rmtree(folder / name)
         for path in work.iterdir():
             if path.name != _LOCK:
                 path.unlink()
@@ -133,24 +141,44 @@ def write_table(folder: pathlib.Path, name: str, table: pa.Table) -> None:
 def read_table(folder: pathlib.Path, name: str) -> pa.Table:
     """A table of a finished ledger, by name."""
     path = folder / name
-    files = [path.with_suffix(".parquet")]
-    if name == REQUESTS_FOLDER:
-        files = sorted(path.glob("part-*.parquet"))
+    files = _parts(path) if name in _PARTS else [path.with_suffix(".parquet")]
     # One by one: what stands in the names of folders above is not taken for columns.
-    return pa.concat_tables([pq.ParquetFile(file).read() for file in files])
+    tables = [pq.ParquetFile(file).read() for file in files]
+    nothing = [REJECTS.empty_table()] if name == REJECTS_FOLDER else []
+    return pa.concat_tables([*nothing, *tables])
 
 
-def require_rows(folder: pathlib.Path, expected: int) -> None:
-    """Raises `OutputError` unless the requests' files hold as many rows."""
-    found = 0
-    for path in sorted((folder / REQUESTS_FOLDER).glob("part-*.parquet")):
-        try:
-            found += pq.read_metadata(path).num_rows
-        except (pa.ArrowException, OSError):
-            raise _changed(path, "is damaged") from None
-    if found != expected:
-        problem = f"holds {found} requests, and {expected} were written"
-        raise _changed(folder / REQUESTS_FOLDER, problem)
+def require_rows(folder: pathlib.Path, *, requests: int, rejects: int) -> None:
+    """Raises `OutputError` unless the files of parts hold as many rows."""
+    for name, expected in ((REQUESTS_FOLDER, requests), (REJECTS_FOLDER, rejects)):
+        found = 0
+        for path in _parts(folder / name):
+            try:
+                found += pq.read_metadata(path).num_rows
+            except (pa.ArrowException, OSError):
+                raise _changed(path, "is damaged") from None
+        if found != expected:
+            problem = f"holds {found} rows, and {expected} were written"
+            raise _changed(folder / name, problem)
+
+
+def count_rejects(folder: pathlib.Path) -> dict[str, int]:
+    """How many rows were rejected for which column; `""` for the row as a whole."""
+    counts: collections.Counter[str] = collections.Counter()
+    for path in _parts(folder / REJECTS_FOLDER):
+        column = pq.ParquetFile(path).read(["column"])["column"]
+        counts.update(name or "" for name in column.to_pylist())
+    return dict(sorted(counts.items()))
+
+
+def first_reject(folder: pathlib.Path) -> dict[str, Any]:
+    """The first row that was rejected."""
+    first = pq.ParquetFile(_parts(folder / REJECTS_FOLDER)[0])
+    return next(first.iter_batches(1)).to_pylist()[0]
+
+
+def _parts(folder: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(folder.glob("part-*.parquet"))
 
 
 def _changed(path: pathlib.Path, problem: str) -> OutputError:

@@ -2,40 +2,63 @@
 
 import dataclasses as dc
 import datetime as dt
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
 
-from carbjax._errors import CarbjaxError, WorkloadError
+from carbjax._carbon.intensity import Intensity, RelativeIntensity
+from carbjax._errors import CarbjaxError
 from carbjax._fleet.fleet import Arrivals, Fleet, Served
-from carbjax._ledger.backends import Backend, place_of
+from carbjax._ledger.backends import Backend
 from carbjax._ledger.checkpoint import Checkpoint, GroupStore
 from carbjax._ledger.closing import RunningSum, require_closed
 from carbjax._ledger.columns import REQUESTS
-from carbjax._ledger.feed import Feed
+from carbjax._ledger.feed import Feed, first_arrival_s
+from carbjax._ledger.inspection import Inspector, Sorted
+from carbjax._ledger.repeats import find_repeats
 from carbjax._ledger.request_rows import request_rows
-from carbjax._ledger.rollups import add_up
+from carbjax._ledger.rollups import MARKET, add_up
 from carbjax._serving.system import System
-
-if TYPE_CHECKING:
-    from carbjax._carbon.intensity import RelativeIntensity
 
 _LANE_BITS = 40  # of a key: which request of a lane
 CLOSED: tuple[str, ...] = ("energy_j", "operational_gco2e", "embodied_gco2e")
-"""What must add up."""
+"""What must add up, and where the market's intensity is a series, `MARKET`."""
+# What makes each up: of a request, and of a lane's iterations.
+_CHARGED = {
+    "energy_j": ("prefill_j", "decode_j"),
+    "operational_gco2e": ("prefill_g", "decode_g"),
+    "embodied_gco2e": ("embodied_g",),
+    MARKET: ("market_g",),
+}
+_EMITTED = {
+    "energy_j": "electricity_j",
+    "operational_gco2e": "operational_g",
+    "embodied_gco2e": "embodied_g",
+    MARKET: "market_g",
+}
 
 
 @dc.dataclass(frozen=True)
 class Group:
-    """Backends that are served together, and how."""
+    """Backends of one model that are served together, and how."""
 
     number: int
     backends: tuple[Backend, ...]
     system: System
-    market_intensity: float | None  # g/kWh
-    slice_rows: int  # requests that each backend takes at once
+    model: str  # what the ledger calls it
+    market: Intensity | None  # of the electricity that was bought
+    slice_rows: int  # rows that each backend takes at once
+
+    @property
+    def market_series(self) -> Intensity | None:
+        """The market's intensity, where it changes over time."""
+        return None if self.market is None or self.market.is_constant else self.market
+
+    @property
+    def closed(self) -> tuple[str, ...]:
+        """What must add up."""
+        return CLOSED if self.market_series is None else (*CLOSED, MARKET)
 
 
 @dc.dataclass(frozen=True)
@@ -44,6 +67,7 @@ class GroupResult:
 
     number: int
     num_requests: int
+    num_rejected: int
     totals: dict[str, float]
     residual: dict[str, float]
     start_s: np.ndarray  # of the first request of each backend, on the arrivals' clock
@@ -75,134 +99,117 @@ def run_group(
 class _Run:
     def __init__(self, group: Group, store: GroupStore, known: Checkpoint | None):
         self.group, self.store = group, store
-        self.at = _beginning(group) if known is None else known
-        self.fleet = Fleet(
-            group.system, self._intensity(), len(group.backends), num_rows=group.slice_rows
-        )
+        inspectors = [
+            Inspector(backend, find_repeats(backend), group.system.kv_capacity_tokens)
+            for backend in group.backends
+        ]
+        self.at = _beginning(group, inspectors) if known is None else known
+        self.fleet = self._fleet()
         if known is not None:
             self.fleet.restore(known.fleet)
         self.feeds = [
-            Feed(backend, int(taken), group.slice_rows)
-            for backend, taken in zip(group.backends, self.at.taken, strict=True)
+            Feed(inspector, int(taken), group.slice_rows, float(last_s))
+            for inspector, taken, last_s in zip(
+                inspectors, self.at.taken, self.at.last_s, strict=True
+            )
         ]
 
     def next_slice(self) -> int:
         """How many requests came in the slice, which is written."""
         at, lanes = self.at, range(len(self.feeds))
-        came = [feed.take(self.group.slice_rows) for feed in self.feeds]
+        sorted_out = [feed.take(self.group.slice_rows) for feed in self.feeds]
+        came = [each.requests for each in sorted_out]
         rows = pa.concat_tables([at.waiting, *(self._numbered(i, came[i]) for i in lanes)])
         before = self.fleet.seated()
-        arrivals = [self._arrivals(i, came[i]) for i in lanes]
+        arrivals = [self._arrivals(requests) for requests in came]
         served = self.fleet.serve(arrivals, [not feed.ended for feed in self.feeds])
         self._require_cover()
         self._close(served, before)
         done, waiting = _split(rows, served)
         written = request_rows(done, served, self.group, self._zero_s)
         self.store.write_part(at.num_slices, written)
-        self._go_on(came, written, waiting, served)
-        return sum(table.num_rows for table in came)
+        rejects = pa.concat_tables([each.rejects for each in sorted_out])
+        self.store.write_rejects(at.num_slices, rejects)
+        self._go_on(sorted_out, written, waiting)
+        return sum(each.num_rows for each in sorted_out)
 
     @property
     def _zero_s(self) -> float:
         """Second 0 of the fleet, on the arrivals' clock: the first arrival of all."""
         return self.at.zero_s
 
-    def _intensity(self) -> "RelativeIntensity":
-        series = self.group.system.carbon_intensity
-        if series.is_constant:
-            return series.relative(None)
-        return series.relative(instant(self._zero_s))
-
-    def _require_cover(self) -> None:
-        series = self.group.system.carbon_intensity
-        if not series.is_constant:
-            end = self._zero_s + float(self.fleet.time_s.max())
-            series.require_cover(instant(self._zero_s), instant(end))
-
-    def _numbered(self, lane: int, came: pa.Table) -> pa.Table:
-        """The requests with their lane, place in the trace, and key in the fleet."""
-        count = came.num_rows
-        is_null = _is_null(came)
-        first, first_served = self.at.taken[lane], self.at.seated[lane]
-        served_as = first_served + np.cumsum(~is_null) - 1
-        key = np.where(is_null, -1, (lane << _LANE_BITS) + served_as)
-        return (
-            came.append_column("lane", pa.array(np.full(count, lane)))
-            .append_column("row", pa.array(first + np.arange(count)))
-            .append_column("key", pa.array(key))
+    def _fleet(self) -> Fleet:
+        group = self.group
+        intensity, market = group.system.carbon_intensity, group.market_series
+        if market is not None:
+            intensity = intensity.split_at(market)
+        return Fleet(
+            group.system,
+            self._relative(intensity),
+            len(group.backends),
+            num_rows=group.slice_rows,
+            market=None if market is None else self._relative(market),
         )
 
-    def _arrivals(self, lane: int, came: pa.Table) -> Arrivals:
+    def _relative(self, series: Intensity) -> RelativeIntensity:
+        """The series on the clock of the fleet."""
+        return series.relative(None if series.is_constant else instant(self._zero_s))
+
+    def _require_cover(self) -> None:
+        if self.at.seated.sum() == 0 and not self.fleet.time_s.any():
+            return  # nobody came
+        end = self._zero_s + float(self.fleet.time_s.max())
+        for series in (self.group.system.carbon_intensity, self.group.market_series):
+            if series is not None and not series.is_constant:
+                series.require_cover(instant(self._zero_s), instant(end))
+
+    def _numbered(self, lane: int, came: pa.Table) -> pa.Table:
+        """The requests with their lane and their key in the fleet."""
+        count = came.num_rows
+        is_null = _is_null(came)
+        served_as = self.at.seated[lane] + np.cumsum(~is_null) - 1
+        key = np.where(is_null, -1, (lane << _LANE_BITS) + served_as)
+        return came.append_column("lane", pa.array(np.full(count, lane))).append_column(
+            "key", pa.array(key)
+        )
+
+    def _arrivals(self, came: pa.Table) -> Arrivals:
         real = came.filter(pa.array(~_is_null(came)))
         arrival, p, d = (
             real[name].to_numpy()
             for name in ("arrival_s", "prompt_tokens", "decode_tokens")
         )
-        too_large = np.flatnonzero(p + d > self.group.system.kv_capacity_tokens)
-        if len(too_large):
-            raise self._too_large(lane, came)
         return Arrivals(arrival - self._zero_s, p, d)
-
-    def _too_large(self, lane: int, came: pa.Table) -> WorkloadError:
-        """The error that names the first request that no KV cache of theirs holds."""
-        backend, capacity = self.group.backends[lane], self.group.system.kv_capacity_tokens
-        needs = came["prompt_tokens"].to_numpy() + came["decode_tokens"].to_numpy()
-        first = int(np.argmax(needs > capacity))
-        number = int(self.at.taken[lane]) + first
-        file, row = place_of(backend, number)
-        label = came["request_id"][first].as_py()
-        return WorkloadError(
-            f"request {number if label is None else repr(label)} of backend "
-            f"{backend.name!r} needs {needs[first]} tokens of KV cache, and "
-            f"`kv_capacity_tokens` is {capacity}.",
-            file=file,
-            row=row,
-            hint="Leave it out, raise the capacity, or use more GPUs.",
-        )
 
     def _close(self, served: Served, before: dict[str, float]) -> None:
         """What the slice charged against what it emitted, and both added to the sums."""
 
-        def charged(*names: str) -> float:
-            kept = sum(served.seated[name] - before[name] for name in names)
-            return kept + sum(float(served.spent[name].sum()) for name in names)
+        def charged(name: str) -> float:
+            parts = _CHARGED[name]
+            kept = sum(served.seated[part] - before[part] for part in parts)
+            return kept + sum(float(served.spent[part].sum()) for part in parts)
 
-        found = dict(
-            zip(
-                CLOSED,
-                (
-                    charged("prefill_j", "decode_j"),
-                    charged("prefill_g", "decode_g"),
-                    charged("embodied_g"),
-                ),
-                strict=True,
-            )
-        )
-        emitted = {
-            "energy_j": float(served.totals["electricity_j"].sum()),
-            "operational_gco2e": float(served.totals["operational_g"].sum()),
-            "embodied_gco2e": float(served.totals["embodied_g"].sum()),
-        }
+        names = self.group.closed
+        found = {name: charged(name) for name in names}
+        emitted = {name: float(served.totals[_EMITTED[name]].sum()) for name in names}
+        carried = {name: sum(before[part] for part in _CHARGED[name]) for name in names}
         where = f"group {self.group.number}, slice {self.at.num_slices}"
-        carried = {
-            "energy_j": before["prefill_j"] + before["decode_j"],
-            "operational_gco2e": before["prefill_g"] + before["decode_g"],
-            "embodied_gco2e": before["embodied_g"],
-        }
         require_closed(found, emitted, where, carried)
-        for name in CLOSED:
+        for name in names:
             self.at.charged[name].add(found[name])
             self.at.emitted[name].add(emitted[name])
 
     def _go_on(
-        self, came: list[pa.Table], written: pa.Table, waiting: pa.Table, served: Served
+        self, sorted_out: list[Sorted], written: pa.Table, waiting: pa.Table
     ) -> None:
-        at = self.at
+        at, came = self.at, [each.requests for each in sorted_out]
         longest = [_longest(table) for table in came]
         self.at = dc.replace(
             at,
             num_slices=at.num_slices + 1,
-            taken=at.taken + [table.num_rows for table in came],
+            taken=at.taken + [each.num_rows for each in sorted_out],
+            rejected=at.rejected + [each.rejects.num_rows for each in sorted_out],
+            last_s=np.array([each.last_s for each in sorted_out]),
             seated=at.seated + [int((~_is_null(table)).sum()) for table in came],
             start_s=np.fmin(at.start_s, [_first_arrival(table) for table in came]),
             clock_s=self.fleet.time_s,
@@ -222,18 +229,19 @@ def _has_ended(group: Group, at: Checkpoint) -> bool:
 
 def _result(group: Group, at: Checkpoint) -> GroupResult:
     assert at.rollups is not None
-    came = int(at.taken.sum())
+    came, rejected = int(at.taken.sum()), int(at.rejected.sum())
     written = int(at.rollups["backend"]["requests"].to_numpy().sum())
-    if at.waiting.num_rows or written != came:
+    if at.waiting.num_rows or written + rejected != came:
         raise CarbjaxError(
-            f"group {group.number}: {came} requests came and {written} were written. "
-            "This is a mistake in carbjax."
+            f"group {group.number}: {came} rows came, {written} requests were written and "
+            f"{rejected} rejected. This is a mistake in carbjax."
         )
     return GroupResult(
         number=group.number,
-        num_requests=came,
-        totals={name: at.emitted[name].value for name in CLOSED},
-        residual={n: at.charged[n].value - at.emitted[n].value for n in CLOSED},
+        num_requests=written,
+        num_rejected=rejected,
+        totals={name: at.emitted[name].value for name in group.closed},
+        residual={n: at.charged[n].value - at.emitted[n].value for n in group.closed},
         start_s=at.start_s,
         end_s=at.zero_s + at.clock_s,
         longest_prompt=at.longest_prompt,
@@ -242,22 +250,24 @@ def _result(group: Group, at: Checkpoint) -> GroupResult:
     )
 
 
-def _beginning(group: Group) -> Checkpoint:
+def _beginning(group: Group, inspectors: Sequence[Inspector]) -> Checkpoint:
     """Where a group stands before its first slice."""
     lanes = len(group.backends)
-    firsts = [next(backend.batches(0, 1))["arrival_s"][0] for backend in group.backends]
+    first_s = min(first_arrival_s(each, group.slice_rows) for each in inspectors)
     nothing = np.zeros(lanes, np.int64)
     return Checkpoint(
         num_slices=0,
-        zero_s=min(first.as_py() for first in firsts),
+        zero_s=first_s if np.isfinite(first_s) else 0.0,
         taken=nothing,
+        rejected=nothing,
+        last_s=np.full(lanes, -np.inf),
         seated=nothing,
         start_s=np.full(lanes, np.nan),
         clock_s=np.zeros(lanes),
         longest_prompt=0,
         longest_context=0,
-        charged={name: RunningSum() for name in CLOSED},
-        emitted={name: RunningSum() for name in CLOSED},
+        charged={name: RunningSum() for name in group.closed},
+        emitted={name: RunningSum() for name in group.closed},
         waiting=_no_rows(),
         rollups=None,
         fleet=[],
@@ -265,7 +275,7 @@ def _beginning(group: Group) -> Checkpoint:
 
 
 def _no_rows() -> pa.Table:
-    extra = [pa.field(name, pa.int64()) for name in ("lane", "row", "key")]
+    extra = [pa.field(name, pa.int64()) for name in ("row", "lane", "key")]
     return pa.schema([*REQUESTS, *extra]).empty_table()
 
 

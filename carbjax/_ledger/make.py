@@ -3,13 +3,14 @@
 import dataclasses as dc
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import pyarrow as pa
 
-from carbjax._errors import ConfigError
+from carbjax._carbon.intensity import Intensity
+from carbjax._errors import ConfigError, TraceError
 from carbjax._ledger import folder as folders
 from carbjax._ledger.backends import Backend
 from carbjax._ledger.group import Group, GroupResult
@@ -42,8 +43,8 @@ class FleetLedger:
         return self.manifest["totals"]["total"]["gco2e"]
 
     def table(self, name: str) -> pa.Table:
-        """`"requests"`, `"by_tenant"`, `"by_hour"`, `"by_backend"` or `"idle"`."""
-        known = (folders.REQUESTS_FOLDER, *folders.TABLES)
+        """`"requests"`, `"rejects"`, `"idle"`, or `"by_tenant"`, `"by_hour"`, ..."""
+        known = (folders.REQUESTS_FOLDER, folders.REJECTS_FOLDER, *folders.TABLES)
         if name not in known:
             raise ConfigError(
                 f"there is no table {name!r}.", hint=f"There are {', '.join(known)}."
@@ -53,10 +54,10 @@ class FleetLedger:
 
 def make_ledger(
     backends: Sequence[Backend],
-    system: System,
+    system: System | Mapping[str, System],
     out: str | os.PathLike[str],
     *,
-    market_intensity: float | None = None,
+    market_intensity: float | Intensity | None = None,
     workers: int | None = None,
     engine: str = "processes",
     slice_rows: int = _SLICE_ROWS,
@@ -66,9 +67,11 @@ def make_ledger(
 
     **Arguments:**
 
-    - `backends`: what `find_backends` found, or your own (see `Backend`).
-    - `market_intensity`: g/kWh of the electricity that was bought, for a column of its
-      own beside the location-based ones.
+    - `backends`: what `find_backends` found, or your own (see `Backend`). Rows that they
+      set aside, and requests larger than the KV cache, are the table `"rejects"` then.
+    - `system`: of all backends, or by the model that each serves.
+    - `market_intensity`: g/kWh of the electricity that was bought, a constant or a series
+      (`read_intensity`), for a column of its own beside the location-based ones.
     - `workers`: processes; by default one a core. `engine="ray"` runs on a Ray cluster.
     - `slice_rows`: requests that a backend takes at once; memory grows with it.
     - `fresh`: replace what stands in `out`, rather than go on with it.
@@ -77,11 +80,11 @@ def make_ledger(
     the byte. Raises `InputError`, and `ClosureError` where a sum does not close.
     """
     _require_engine(engine, workers, slice_rows)
-    _require_backends(backends, system)
+    _require_backends(backends)
+    market = as_intensity(market_intensity)
+    groups = make_groups(backends, system, market=market, slice_rows=slice_rows)
+    _require_calendar(groups)
     folder = pathlib.Path(out)
-    groups = make_groups(
-        backends, system, market_intensity=market_intensity, slice_rows=slice_rows
-    )
     with folders.working_in(folder):
         plan = plan_of(groups, hash_inputs(backends))
         finished = begin(folder, plan, fresh)
@@ -89,13 +92,48 @@ def make_ledger(
             return FleetLedger(folder, finished)
         results = _run(groups, folder, workers or _num_cores(), engine)
         require_unchanged(plan["inputs"])
-        folders.require_rows(folder, sum(result.num_requests for result in results))
+        _require_some(folder, results)
         tables, facts = summary(groups, results)
+        add_rejects(folder, facts)
         for name, table in tables.items():
             folders.write_table(folder, name, table)
         manifest = plan | facts
         folders.finish(folder, manifest)
     return FleetLedger(folder, manifest)
+
+
+def as_intensity(given: float | Intensity | None) -> Intensity | None:
+    """The intensity, also where it is given as a number. Raises `IntensityError`."""
+    if given is None or isinstance(given, Intensity):
+        return given
+    return Intensity.constant(given)
+
+
+def add_rejects(folder: pathlib.Path, facts: dict[str, Any]) -> None:
+    """Adds what was rejected to the facts. Raises `OutputError` where rows are missing."""
+    rows = facts["rows"]
+    folders.require_rows(folder, requests=rows["requests"], rejects=rows["rejects"])
+    facts["rejects_by_column"] = folders.count_rejects(folder)
+    if rows["rejects"]:
+        facts["flags"].append(
+            f"{rows['rejects']} of {facts['rows_read']} rows cannot be used; the table "
+            "rejects says why"
+        )
+
+
+def _require_some(folder: pathlib.Path, results: Sequence[GroupResult]) -> None:
+    """Raises `TraceError`, naming the first reject, where all rows were rejected."""
+    if any(result.num_requests for result in results):
+        return
+    first = folders.first_reject(folder)
+    raise TraceError(
+        f"none of the {sum(result.num_rejected for result in results)} rows can be used; "
+        f"the first: {first['problem']}",
+        file=first["file"],
+        row=first["file_row"],
+        column=first["column"],
+        hint=f"{folder / folders.REJECTS_FOLDER} says why of each.",
+    )
 
 
 def _require_engine(engine: str, workers: int | None, slice_rows: int) -> None:
@@ -116,7 +154,7 @@ def _require_engine(engine: str, workers: int | None, slice_rows: int) -> None:
         )
 
 
-def _require_backends(backends: Sequence[Backend], system: System) -> None:
+def _require_backends(backends: Sequence[Backend]) -> None:
     """Raises `ConfigError`, naming a backend that is not one."""
     if not backends:
         raise ConfigError("there are no backends.", hint="Give at least one.")
@@ -135,7 +173,13 @@ def _require_backends(backends: Sequence[Backend], system: System) -> None:
                 "differently: one on the calendar, one from an unknown start.",
                 hint="Make a ledger of each kind.",
             )
-    if not system.carbon_intensity.is_constant and not backends[0].has_calendar:
+
+
+def _require_calendar(groups: Sequence[Group]) -> None:
+    """Raises `ConfigError` where an intensity is a series and arrivals have no calendar."""
+    series = [groups[0].market, *(group.system.carbon_intensity for group in groups)]
+    changes = any(each is not None and not each.is_constant for each in series)
+    if changes and not groups[0].backends[0].has_calendar:
         raise ConfigError(
             "the carbon intensity is a series over calendar time, and arrivals count "
             "seconds from an unknown start.",
@@ -152,7 +196,8 @@ def begin(folder: pathlib.Path, plan: dict[str, Any], fresh: bool) -> dict | Non
     else:
         require_same(plan, before, str(folder))
     if manifest is not None:
-        folders.require_rows(folder, manifest["requests"])
+        rows = manifest["rows"]
+        folders.require_rows(folder, requests=rows["requests"], rejects=rows["rejects"])
         folders.tidy(folder)
         return manifest
     folders.write_plan(folder, plan)

@@ -4,19 +4,21 @@ import hashlib
 import importlib.metadata
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
+from carbjax._carbon.intensity import Intensity
 from carbjax._errors import ConfigError, TraceError
 from carbjax._ledger.backends import Backend
 from carbjax._ledger.group import Group
+from carbjax._ledger.models import models_of
 from carbjax._serving.system import System
 from carbjax._version import __version__
 
-FORMAT = 1
+FORMAT = 2
 _LIBRARIES = ("jax", "jaxlib", "numpy", "pyarrow")
 _READ_AT_ONCE = 1 << 20
 _MOST_LANES = 64
@@ -26,23 +28,35 @@ _GROUPS_WANTED = 4  # where there are few backends, so that processes share them
 
 def make_groups(
     backends: Sequence[Backend],
-    system: System,
+    system: System | Mapping[str, System],
     *,
-    market_intensity: float | None,
+    market: Intensity | None,
     slice_rows: int,
 ) -> list[Group]:
-    """Backends in groups of up to 64: the same whatever the number of processes."""
+    """Backends of a model in groups of up to 64: the same whatever the number of processes.
+
+    Raises `ConfigError` where a backend's model has no system.
+    """
+    by_model: dict[str, list[Backend]] = {}
+    for backend, model in zip(backends, models_of(backends, system), strict=True):
+        by_model.setdefault(model, []).append(backend)
     wanted = -(-len(backends) // _GROUPS_WANTED)
     size = min(max(wanted, _FEWEST_LANES), _MOST_LANES)
+    shares = [
+        (model, tuple(mine[first : first + size]))
+        for model, mine in sorted(by_model.items())
+        for first in range(0, len(mine), size)
+    ]
     return [
         Group(
             number,
-            tuple(backends[first : first + size]),
-            system,
-            market_intensity,
+            mine,
+            system if isinstance(system, System) else system[model],
+            model,
+            market,
             slice_rows,
         )
-        for number, first in enumerate(range(0, len(backends), size))
+        for number, (model, mine) in enumerate(shares)
     ]
 
 
@@ -55,24 +69,38 @@ def plan_of(groups: Sequence[Group], hashes: dict[str, dict[str, Any]]) -> dict[
         "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
         "machine": platform.machine(),
         "method": "streaming",
-        "system": describe(first.system),
-        "market_intensity": first.market_intensity,
+        "systems": {group.model: describe(group.system) for group in groups},
+        "market_intensity": None if first.market is None else _series(first.market),
         "slice_rows": first.slice_rows,
         "inputs": hashes,
         "groups": [
             {
-                b.name: {"requests": b.num_requests, "inputs": list(b.inputs)}
-                for b in g.backends
+                "model": g.model,
+                "backends": {
+                    b.name: {
+                        "rows": b.num_requests,
+                        "rejects": b.rejects,
+                        "inputs": list(b.inputs),
+                    }
+                    for b in g.backends
+                },
             }
             for g in groups
         ],
     }
 
 
+def _series(intensity: Intensity) -> dict[str, str]:
+    digest = hashlib.sha256(intensity.edges_s.tobytes() + intensity.values.tobytes())
+    return {
+        "name": intensity.name,
+        "kind": intensity.kind,
+        "sha256": digest.hexdigest(),
+    }
+
+
 def describe(system: System) -> dict[str, Any]:
     """A system as plain data; arrays by a hash of their content."""
-    intensity = system.carbon_intensity
-    series = hashlib.sha256(intensity.edges_s.tobytes() + intensity.values.tobytes())
     return {
         "accelerator": system.accelerator.name,
         "model": system.model.name,
@@ -83,9 +111,7 @@ def describe(system: System) -> dict[str, Any]:
         "kv_capacity_tokens": system.kv_capacity_tokens,
         "pue": system.pue,
         "provisioning": system.provisioning,
-        "carbon_intensity": intensity.name,
-        "carbon_intensity_kind": intensity.kind,
-        "carbon_intensity_sha256": series.hexdigest(),
+        "carbon_intensity": _series(system.carbon_intensity),
         "footprint": [float(x) for x in jax.tree.leaves(system.footprint)],
         "cost_sha256": _hash_of(system.cost),
     }
@@ -123,17 +149,29 @@ def require_same(plan: dict[str, Any], before: dict[str, Any], folder: str) -> N
     changed = [key for key in plan if plan[key] != before.get(key)]
     if not changed:
         return
-    first = changed[0]
-    inner = plan[first]
-    if isinstance(inner, dict) and isinstance(before.get(first), dict):
-        old = before[first]
-        names = {*inner, *old}
-        first = ", ".join(sorted(n for n in names if inner.get(n) != old.get(n)))
+    differing = ", ".join(dict.fromkeys(_differing(plan, before, changed[0])))
     raise ConfigError(
-        f"the folder holds a ledger of something else: it differs in {first}.",
+        f"the folder holds a ledger of something else: it differs in {differing}.",
         file=folder,
         hint="Give another folder, or --fresh to replace it.",
     )
+
+
+def _differing(new: dict[str, Any], old: dict[str, Any], name: str) -> list[str]:
+    """The innermost names whose values differ."""
+    inner, before = (_by_name(side.get(name)) for side in (new, old))
+    if inner is None or before is None or name.endswith("_intensity"):
+        return [name]
+    names = sorted(n for n in {*inner, *before} if inner.get(n) != before.get(n))
+    return [each for n in names for each in _differing(inner, before, n)]
+
+
+def _by_name(value: Any) -> dict[str, Any] | None:
+    """The parts of a table or of a list of tables by name; None of anything else."""
+    if isinstance(value, dict):
+        return value
+    tables = isinstance(value, list) and all(isinstance(each, dict) for each in value)
+    return {f"{i:06d}": each for i, each in enumerate(value)} if tables else None
 
 
 def _fingerprint(file: str) -> dict[str, Any]:

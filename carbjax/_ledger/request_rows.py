@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from carbjax._fleet.fleet import SPENT, Served
+from carbjax._carbon.intensity import Intensity
+from carbjax._fleet.fleet import Served
+from carbjax._ledger.rollups import MARKET
 from carbjax._units import JOULES_PER_KWH, MICROSECONDS_PER_SECOND, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ def request_rows(
     the idle machine's; `docs/ledger.md` says what each column holds.
     """
     count = requests.num_rows
-    spent = {name: _padded(served.spent[name], count, name) for name in SPENT}
+    spent = {name: _padded(x, count, name) for name, x in served.spent.items()}
     arrival = requests["arrival_s"].to_numpy()
 
     def after(name: str) -> pa.Array:
@@ -38,6 +40,7 @@ def request_rows(
         "request_id": requests["request_id"],
         "tenant_id": requests["tenant_id"],
         "backend": backend,
+        "model": pa.repeat(group.model, count),
         "row": requests["row"],
         "arrival": _times(arrival, group),
         "hour": _times(np.floor(ends / SECONDS_PER_HOUR) * SECONDS_PER_HOUR, group),
@@ -51,10 +54,16 @@ def request_rows(
         "decode_gco2e": pa.array(spent["decode_g"]),
         "embodied_gco2e": pa.array(spent["embodied_g"]),
     }
-    if group.market_intensity is not None:
-        market = energy * (group.market_intensity / JOULES_PER_KWH)
-        columns["market_operational_gco2e"] = pa.array(market)
+    if group.market is not None:
+        columns[MARKET] = pa.array(_bought(energy, spent, group.market))
     return pa.table(columns)
+
+
+def _bought(energy_j: np.ndarray, spent: dict[str, np.ndarray], market: Intensity):
+    """Grams of the electricity that was bought: known for a series, a product else."""
+    if market.is_constant:
+        return energy_j * (float(market.values[0]) / JOULES_PER_KWH)
+    return spent["market_g"]
 
 
 def _padded(values: np.ndarray, count: int, name: str) -> np.ndarray:

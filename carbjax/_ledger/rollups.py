@@ -18,10 +18,15 @@ SUMS = (
 )
 
 
+MARKET = "market_operational_gco2e"
+"""Summed too, where it is asked for."""
+
+
 def roll_up(rows: pa.Table, key: str) -> pa.Table:
     """Sums of `SUMS` by the column `key`, in order of first appearance."""
-    wanted = [(name, "sum") for name in SUMS]
-    found = rows.select([key, *SUMS]).group_by(key, use_threads=False).aggregate(wanted)
+    names = [*SUMS, *({MARKET} & set(rows.column_names))]
+    wanted = [(name, "sum") for name in names]
+    found = rows.select([key, *names]).group_by(key, use_threads=False).aggregate(wanted)
     return found.rename_columns([name.removesuffix("_sum") for name in found.column_names])
 
 
@@ -43,19 +48,23 @@ def merge(tables: list[pa.Table], key: str) -> pa.Table:
 def with_sci(table: pa.Table, key: str) -> pa.Table:
     """The roll-up in order of its key, with SCI's `(O + M) / R` by request and token.
 
-    Operational O is prefill and decode, M is embodied; both of requests alone. See the
-    SCI specification of the Green Software Foundation.
+    Operational O is prefill and decode, M is embodied; both of requests alone. With
+    `MARKET` the same is told with its O. See the SCI specification of the Green Software
+    Foundation.
     """
     table = table.sort_by(key)
     column = {name: table[name].to_numpy() for name in SUMS}
     operational = column["prefill_gco2e"] + column["decode_gco2e"]
-    total = operational + column["embodied_gco2e"]
     tokens = column["prompt_tokens"] + column["decode_tokens"]
-    return (
-        table.append_column("operational_gco2e", pa.array(operational))
-        .append_column("sci_gco2e_per_request", _over(total, column["requests"]))
-        .append_column("sci_gco2e_per_token", _over(total, tokens))
-    )
+    of = {"sci": operational}
+    if MARKET in table.column_names:
+        of["market_sci"] = table[MARKET].to_numpy()
+    table = table.append_column("operational_gco2e", pa.array(operational))
+    for name, grams in of.items():
+        total = grams + column["embodied_gco2e"]
+        for unit, count in (("request", column["requests"]), ("token", tokens)):
+            table = table.append_column(f"{name}_gco2e_per_{unit}", _over(total, count))
+    return table
 
 
 def _over(total: np.ndarray, count: np.ndarray) -> pa.Array:

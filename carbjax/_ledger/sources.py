@@ -4,14 +4,11 @@ import os
 import pathlib
 import re
 from collections.abc import Sequence
-from urllib.parse import unquote
-
-import pyarrow as pa
 
 from carbjax._errors import ConfigError, TraceError
-from carbjax._ledger.backends import Backend, ParquetBackend, TableBackend
-from carbjax._ledger.columns import requests_of_workload
-from carbjax._traces import read_trace
+from carbjax._ledger.backends import Backend, ParquetBackend
+from carbjax._ledger.partitions import key_of, model_of, readable
+from carbjax._ledger.texts import in_turn, text_backend
 
 _MAGIC = b"PAR1"
 _SUFFIX = ".parquet"
@@ -25,6 +22,7 @@ def find_backends(
     tz: str | None = None,
     tenants: str | None = None,
     spread: int | None = None,
+    rejects: bool = False,
 ) -> list[Backend]:
     """The backends of these files and folders, by name.
 
@@ -32,7 +30,10 @@ def find_backends(
     (numbers in them count as numbers), so `hour=2024-05-01T07` sorts them by time; others
     in a folder are of one backend each folder, and a Parquet file given by itself is one.
     A text trace is one backend, or `spread` of them that its requests go to in turn;
-    `format`, `tz` and `tenants` are for text traces (see `read_trace`).
+    `format`, `tz` and `tenants` are for text traces (see `read_trace`). The model that a
+    backend serves is that of `model=NAME` in its path, or of a constant column `model`.
+
+    Rows that cannot be used are an error; with `rejects` the ledger sets them aside.
     Raises `TraceError`, `ConfigError`.
     """
     paths = [pathlib.Path(source) for source in sources]
@@ -49,10 +50,11 @@ def find_backends(
     _require_once([*files, *texts])
     found: list[Backend] = []
     for path in texts:
-        workload = read_trace(path, format, tz, tenants)
-        table = requests_of_workload(workload)
-        found += _spread(str(path), table, workload.epoch is not None, spread)
-    found += [ParquetBackend.of(*each) for each in _by_name(paths, files).items()]
+        text = text_backend(path, format, tz, tenants, rejects)
+        found += in_turn(text, spread)
+    for name, mine in _by_name(paths, files).items():
+        model = model_of(name, mine)
+        found.append(ParquetBackend.of(name, mine, model, rejects))
     return _checked(found)
 
 
@@ -127,36 +129,22 @@ def _by_name(
 ) -> dict[str, list[str]]:
     """Files of each backend. Raises `ConfigError` where a name is not one backend's."""
     found: dict[str, list[str]] = {}
-    models: dict[str, str] = {}
     alone = {source for source in sources if not source.is_dir()}
     for file in files:
-        keys = dict(part.split("=", 1) for part in file.parts[:-1] if "=" in part)
-        if "backend" in keys:
-            name = unquote(keys["backend"])
-        else:
+        name = key_of(file, "backend")
+        if name is None:
             name = file.stem if file in alone else _folder_name(file)
             if file in alone and name in found:
                 raise _twice(name)
-        found.setdefault(_readable(name), []).append(str(file))
-        if "model" in keys:
-            models[keys["model"]] = str(file)
-    if len(models) > 1:
-        raise ConfigError(
-            f"the sources hold several models: {', '.join(map(unquote, sorted(models)))}.",
-            hint="A ledger is of one: make a ledger of each folder `model=NAME`.",
-        )
+        found.setdefault(readable(name), []).append(str(file))
     return found
 
 
 def _folder_name(file: pathlib.Path) -> str:
-    """The nearest folder that is no `key=value`."""
+    """The nearest folder that is no `key=value`, and the model where one is named."""
     names = [part for part in file.resolve().parts[:-1] if "=" not in part]
-    return names[-1]
-
-
-def _readable(name: str) -> str:
-    """The name as text, whatever bytes a file system lets it have."""
-    return name.encode("utf-8", "backslashreplace").decode()
+    model = key_of(file, "model")
+    return names[-1] if model is None else f"{names[-1]}/{model}"
 
 
 def _is_parquet(path: pathlib.Path) -> bool:
@@ -165,23 +153,6 @@ def _is_parquet(path: pathlib.Path) -> bool:
             return file.read(len(_MAGIC)) == _MAGIC
     except OSError:
         return path.suffix == _SUFFIX  # its reader says what is wrong with it
-
-
-def _spread(
-    file: str, table: pa.Table, calendar: bool, spread: int | None
-) -> list[Backend]:
-    name = _readable(pathlib.Path(file).name)
-    if spread is None:
-        return [TableBackend(name, (file,), table, calendar)]
-    width = len(str(spread - 1))
-    return [
-        TableBackend(f"{name}/{i:0{width}d}", (file,), _every(table, i, spread), calendar)
-        for i in range(min(spread, table.num_rows))
-    ]
-
-
-def _every(table: pa.Table, first: int, step: int) -> pa.Table:
-    return table.take(pa.array(range(first, table.num_rows, step)))
 
 
 def _checked(backends: list[Backend]) -> list[Backend]:

@@ -6,22 +6,27 @@ import jax.numpy as jnp
 import numpy as np
 import pyarrow as pa
 
+from carbjax._carbon.emissions import Emissions
+from carbjax._carbon.intensity import Intensity
 from carbjax._ledger.group import Group, GroupResult, instant
-from carbjax._serving.system import System
+from carbjax._ledger.rollups import MARKET
 from carbjax._units import MICROSECONDS_PER_SECOND, SECONDS_PER_HOUR
 
 
 def standing_rows(groups: Sequence[Group], results: Sequence[GroupResult]) -> pa.Table:
     """A row an hour of each backend's window, from its first arrival to its last token.
 
-    Empty where machines exist only while they work: iterations carry all then.
+    None where machines exist only while they work: iterations carry all then.
     """
-    system = groups[0].system
-    calendar = groups[0].backends[0].has_calendar
-    names = [backend.name for group in groups for backend in group.backends]
-    start_s = np.concatenate([result.start_s for result in results])
-    end_s = np.concatenate([result.end_s for result in results])
-    if system.provisioning == "on_demand":
+    pairs = zip(groups, results, strict=True)
+    return pa.concat_tables([_rows_of(group, result) for group, result in pairs])
+
+
+def _rows_of(group: Group, result: GroupResult) -> pa.Table:
+    calendar = group.backends[0].has_calendar
+    names = [backend.name for backend in group.backends]
+    start_s, end_s = result.start_s, result.end_s
+    if group.system.provisioning == "on_demand":
         end_s = start_s
     # A backend that nobody asked for anything has no window.
     first = np.nan_to_num(np.floor(start_s / SECONDS_PER_HOUR)).astype(np.int64)
@@ -36,24 +41,31 @@ def standing_rows(groups: Sequence[Group], results: Sequence[GroupResult]) -> pa
     return pa.table(
         {
             "backend": pa.array(names).take(pa.array(who)),
+            "model": pa.repeat(group.model, len(who)),
             "hour": stamps.cast(pa.timestamp("us", "UTC")) if calendar else pa.array(hours),
-            **_standing(system, low, high),
+            **_standing(group, low, high),
         }
     )
 
 
-def _standing(system: System, low: np.ndarray, high: np.ndarray) -> dict[str, np.ndarray]:
+def _standing(group: Group, low: np.ndarray, high: np.ndarray) -> dict[str, np.ndarray]:
     """What a machine emits between each pair of instants."""
+    names = "energy_j", "idle_gco2e", "embodied_gco2e"
+    bought = () if group.market is None else (MARKET,)
     if len(low) == 0:
-        return {name: np.zeros(0) for name in ("energy_j", "idle_gco2e", "embodied_gco2e")}
+        return {name: np.zeros(0) for name in (*names, *bought)}
     zero = float(low.min())
-    series = system.carbon_intensity
-    intensity = series.relative(None if series.is_constant else instant(zero))
-    found = system.footprint.standing(
-        jnp.asarray(low - zero), jnp.asarray(high - zero), intensity
-    )
-    return {
-        "energy_j": np.asarray(found.energy_j),
-        "idle_gco2e": np.asarray(found.idle),
-        "embodied_gco2e": np.asarray(found.embodied),
+
+    def emitted(series: Intensity) -> Emissions:
+        intensity = series.relative(None if series.is_constant else instant(zero))
+        span = jnp.asarray(low - zero), jnp.asarray(high - zero)
+        return group.system.footprint.standing(*span, intensity)
+
+    found = emitted(group.system.carbon_intensity)
+    columns = {
+        name: np.asarray(getattr(found, part))
+        for name, part in zip(names, ("energy_j", "idle", "embodied"), strict=True)
     }
+    if group.market is not None:
+        columns[MARKET] = np.asarray(emitted(group.market).idle)
+    return columns

@@ -127,23 +127,8 @@ def _on_ray(
 
     A task whose worker dies is run again, and goes on from its checkpoint.
     """
-    home = os.getcwd()
-    try:
-        import ray  # pyright: ignore[reportMissingImports]
-        from ray.exceptions import (  # pyright: ignore[reportMissingImports]
-            RayError,
-            RayTaskError,
-        )
-    except ImportError:
-        raise ConfigError(
-            "Ray is not installed.", hint="Install it: `pip install 'carbjax[ray]'`."
-        ) from None
-    if not ray.is_initialized():
-        with warnings.catch_warnings():
-            # Ray forks, and what it forks is another program at once.
-            warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
-            ray.init(log_to_driver=False)
-    keep_programs = _programs() is not None
+    ray = _ray()
+    home, keep_programs = os.getcwd(), _programs() is not None
 
     @ray.remote(max_retries=-1, num_cpus=1)
     def task(group: Group) -> GroupResult:
@@ -160,14 +145,31 @@ def _on_ray(
         while waiting:
             (ended,), waiting = ray.wait(waiting, num_returns=1)
             result = ray.get(ended)
-            advance(result.num_requests)
+            advance(result.num_requests + result.num_rejected)
             yield result
-    except RayTaskError as error:
+    except ray.exceptions.RayTaskError as error:
         raise error.cause from None
-    except RayError as error:
+    except ray.exceptions.RayError as error:
         raise CarbjaxError(
             f"Ray stopped ({error}). Run it again: the ledger goes on where it stopped."
         ) from None
     finally:
         for one in waiting:
             ray.cancel(one, force=True)
+
+
+def _ray() -> Any:
+    """Ray, connected to a cluster. Raises `ConfigError` where it is not installed."""
+    try:
+        import ray  # pyright: ignore[reportMissingImports]
+        import ray.exceptions  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise ConfigError(
+            "Ray is not installed.", hint="Install it: `pip install 'carbjax[ray]'`."
+        ) from None
+    if not ray.is_initialized():
+        with warnings.catch_warnings():
+            # Ray forks, and what it forks is another program at once.
+            warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
+            ray.init(log_to_driver=False)
+    return ray

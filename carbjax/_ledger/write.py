@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from carbjax._ledger.files import replacing, require_writable
+from carbjax._files import replacing, require_writable
 
 LEDGER_SUFFIXES = (".parquet", ".csv")
 

@@ -12,8 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from carbjax._errors import ConfigError
+from carbjax._files import replacing, require_writable
 from carbjax._fitting.series import MAX_LINES, Series
-from carbjax._ledger import replacing, require_writable
 from carbjax._plots.shares import FIGURE_SUFFIXES
 
 # Okabe and Ito's palette: told apart with any kind of colour vision.

@@ -7,12 +7,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from carbjax._attribution.attribution import Attribution
-from carbjax._ledger import (
-    player_labels,
-    players_are_requests,
-    replacing,
-    require_writable,
-)
+from carbjax._files import replacing, require_writable
+from carbjax._ledger import player_labels, players_are_requests
 from carbjax._workload import Workload
 
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf")

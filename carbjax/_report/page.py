@@ -10,7 +10,7 @@ import pathlib
 from typing import Any
 
 from carbjax._errors import ConfigError
-from carbjax._ledger import replacing, require_writable
+from carbjax._files import replacing, require_writable
 from carbjax._report.axioms import axioms_table, examples_by_method
 from carbjax._report.fairness import distance_chart, fairness_table
 from carbjax._report.incentives import reward_panels, rewards_table

@@ -2,15 +2,17 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from carbjax._errors import WorkloadError
+from carbjax._serving.buckets import power_of_two
 from carbjax._serving.queue import Queue, count_dtype, make_queue
 from carbjax._workload import Workload
 
-_SMALLEST_BUCKET = 8
+_SMALLEST = 16  # slots
 _COARSEST_CLOCK = 1e-3  # s; an iteration takes a few milliseconds
 
 
@@ -34,6 +36,16 @@ class Arrangement:
         if present is None:
             present = jnp.ones(self.arrival.shape, bool)
         return make_queue(present, self.arrival, self.prefill, self.decode, self.player)
+
+    @property
+    def requests(self) -> tuple[Array, Array, Array, Array]:
+        """Arrival, prompt and decode tokens and player of each request, no padding."""
+        number = len(self.order)
+        columns = self.arrival, self.prefill, self.decode, self.player
+        arrival, prefill, decode, player = (
+            jax.device_put(np.asarray(column)[:number]) for column in columns
+        )
+        return arrival, prefill, decode, player
 
     def to_workload_order(self, values: Array) -> np.ndarray:
         """Per-slot values as the workload orders its requests."""
@@ -68,7 +80,7 @@ def arrange(workload: Workload, *, pad: bool) -> Arrangement:
             f"the workload has {total} tokens, and {counts.name} sums reach {largest}.",
             hint="Enable 64 bits: `jax.config.update('jax_enable_x64', True)`.",
         )
-    size = _bucket(len(order)) if pad else len(order)
+    size = power_of_two(len(order), least=_SMALLEST) if pad else len(order)
     extra = (0, size - len(order))
     return Arrangement(
         arrival=jnp.asarray(np.pad(arrival, extra, mode="edge")),
@@ -89,8 +101,3 @@ def _require_clock(last_arrival_s: float) -> None:
             f"{spacing:.2g} s apart.",
             hint="Enable 64 bits: `jax.config.update('jax_enable_x64', True)`.",
         )
-
-
-def _bucket(size: int) -> int:
-    """The next power of two, so that few sizes are compiled."""
-    return max(_SMALLEST_BUCKET, 1 << (size - 1).bit_length())

@@ -9,10 +9,12 @@ from jaxtyping import Array, Bool, Float, Int
 from carbjax._carbon.emissions import Emissions
 from carbjax._carbon.footprint import Footprint
 from carbjax._errors import WorkloadError
+from carbjax._serving.buckets import num_slots
 from carbjax._serving.engine import Server, Step, has_work
 from carbjax._serving.observers import AbstractObserver, Account, TotalsObserver
 from carbjax._serving.queue import Queue, make_queue
 from carbjax._serving.run import Observers, run, run_bounded
+from carbjax._serving.serve import timeline_observers
 from carbjax._serving.system import System
 from carbjax._serving.whole import run_whole
 from carbjax._workload import Workload
@@ -21,12 +23,19 @@ _SPARE_STEPS = 2  # times those of the workload itself
 
 
 class RealTokens(eqx.Module):
-    """Everybody served, with real numbers of tokens: the engine and who comes when."""
+    """Everybody served, with real numbers of tokens: the engine and who comes when.
 
-    arrival: Float[Array, " requests"]
-    order: Int[Array, " requests"]
+    There are slots for more requests than come, so that few numbers of them are compiled.
+    """
+
+    arrival: Float[Array, " slots"]
+    order: Int[Array, " slots"]
     server: Server
     footprint: Footprint
+
+    @property
+    def num_slots(self) -> int:
+        return len(self.arrival)
 
     def observe(
         self,
@@ -38,9 +47,11 @@ class RealTokens(eqx.Module):
     ) -> tuple[Account, ...]:
         """What `observers` gather when these counts are served, in the workload's order.
 
+        Requests that are left out at the end ask for nothing.
         In at most `max_steps` steps, NaN if they are too few; with None in as many as it
         takes, and then forward mode only.
         """
+        number = len(num_prefill_tokens)
         queue = self._queue(num_prefill_tokens, num_decode_tokens)
         if max_steps is None:
             progress, accounts = run(queue, self.server, observers)
@@ -49,7 +60,7 @@ class RealTokens(eqx.Module):
                 queue, self.server, observers, max_steps=max_steps
             )
         done = ~has_work(queue, progress) & jnp.isfinite(progress.time)
-        place = jnp.argsort(self.order)
+        place = jnp.argsort(self.order)[:number]
         return tuple(
             Account(_only_if(done, a.totals), _only_if(done, _take(a.slots, place)))
             for a in accounts
@@ -57,7 +68,9 @@ class RealTokens(eqx.Module):
 
     def _queue(self, prefill: Float[Array, " requests"], decode) -> Queue:
         everybody = jnp.ones(self.arrival.shape, bool)
-        return make_queue(everybody, self.arrival, prefill[self.order], decode[self.order])
+        extra = (0, self.num_slots - len(prefill))
+        in_order = (jnp.pad(x, extra)[self.order] for x in (prefill, decode))
+        return make_queue(everybody, self.arrival, *in_order)
 
 
 class ContinuousServing(eqx.Module):
@@ -85,16 +98,20 @@ class ContinuousServing(eqx.Module):
                 f"request {int(np.argmax(workload.is_null))} has no tokens.",
                 hint="Leave null players out: emissions do not depend on them smoothly.",
             )
-        whole = run_whole(workload, system, (), pad=False)
+        whole = run_whole(workload, system, timeline_observers(system), pad=True)
         self.standing = whole.standing
+        arrival, order = np.asarray(whole.arrangement.requests[0]), whole.arrangement.order
+        slots = num_slots(len(order))
+        extra = (0, slots - len(order))
         self.requests = RealTokens(
-            arrival=whole.arrangement.arrival,
-            order=jnp.asarray(whole.arrangement.order),
+            arrival=jnp.asarray(np.pad(arrival, extra, mode="edge")),
+            order=jnp.asarray(np.r_[order, np.arange(len(order), slots)]),
             server=whole.server,
             footprint=system.footprint,
         )
-        tokens = (workload.num_prefill_tokens, workload.num_decode_tokens)
-        self.max_steps = _num_steps(self.requests, *(jnp.asarray(t, float) for t in tokens))
+        tokens = workload.num_prefill_tokens, workload.num_decode_tokens
+        filled = (jnp.asarray(np.pad(t, extra), float) for t in tokens)
+        self.max_steps = _num_steps(self.requests, *filled)
 
     def __call__(
         self,

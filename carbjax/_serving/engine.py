@@ -34,6 +34,7 @@ class Progress(eqx.Module):
     """Where a run stands at an iteration boundary."""
 
     time: Float[Array, ""]  # s
+    unclocked: Float[Array, ""]  # s that have passed and the clock's rounding hides
     prefill_left: Float[Array, " slots"]
     decode_left: Float[Array, " slots"]  # iterations
     num_admitted: Num[Array, ""]
@@ -62,6 +63,7 @@ def begin(queue: Queue) -> Progress:
     none = jnp.zeros((), queue.reservation.dtype)
     return Progress(
         time=first,
+        unclocked=jnp.zeros_like(first),
         prefill_left=queue.prefill,
         decode_left=jnp.maximum(queue.decode - 1, 0),
         num_admitted=none,
@@ -124,7 +126,9 @@ def advance(queue: Queue, progress: Progress, server: Server) -> tuple[Progress,
     accepted = (fits | ~batch.is_run) & work
     # A request larger than the KV capacity would wait for ever: the clock says so.
     stuck = work & ~jnp.any(plan.prefilling | plan.decoding)
-    end = jnp.where(stuck, jnp.nan, time + duration)
+    on_time = time == progress.time  # it has not moved on to an arrival
+    end, unclocked = _add(time, duration + jnp.where(on_time, progress.unclocked, 0.0))
+    end = jnp.where(stuck, jnp.nan, end)
     left = jnp.maximum(progress.decode_left - iterations, 0.0)
     decode_left = jnp.where(plan.decoding, left, progress.decode_left)
     step = Step(
@@ -137,9 +141,21 @@ def advance(queue: Queue, progress: Progress, server: Server) -> tuple[Progress,
         player=queue.player,
         finished=(batch.ends_prompt | plan.decoding) & (decode_left <= 0),
     )
-    after = _commit(queue, progress, plan, end, decode_left)
+    after = _commit(queue, progress, plan, (end, unclocked), decode_left)
     stay = eqx.tree_at(lambda p: p.longest, progress, longest)
     return _choose(accepted, after, stay), _only_if(accepted, step)
+
+
+def _add(
+    a: Float[Array, ""], b: Float[Array, ""]
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """a + b, and what its rounding has left out of it.
+
+    Source: Knuth, The Art of Computer Programming, vol. 2, 4.2.2, theorem B.
+    """
+    total = a + b
+    of_b = total - a
+    return total, (a - (total - of_b)) + (b - of_b)
 
 
 def _caps(queue: Queue, caps: Caps) -> Caps:
@@ -203,16 +219,18 @@ def _commit(
     queue: Queue,
     progress: Progress,
     plan: Plan,
-    end: Float[Array, ""],
+    clock: tuple[Float[Array, ""], Float[Array, ""]],
     decode_left: Float[Array, " slots"],
 ) -> Progress:
-    """The state once the step is done."""
+    """The state once the step is done, `clock` being the time and what it hides."""
 
     def reached(order: Num[Array, " slots"], before: Num[Array, ""]) -> Num[Array, ""]:
         return jnp.maximum(before, jnp.max(jnp.where(plan.admit, order, 0)))
 
+    time, unclocked = clock
     return Progress(
-        time=end,
+        time=time,
+        unclocked=unclocked,
         prefill_left=progress.prefill_left - plan.chunk,
         decode_left=decode_left,
         num_admitted=reached(queue.order_count, progress.num_admitted),

@@ -12,7 +12,7 @@ from carbjax._errors import WorkloadError
 from carbjax._serving.engine import Server, begin, has_work
 from carbjax._serving.observers import Times, TimesObserver, Totals, TotalsObserver
 from carbjax._serving.queue import Queue
-from carbjax._serving.run import record
+from carbjax._serving.run import Observers, record
 from carbjax._serving.steps import Steps, join_steps, reorder_steps
 from carbjax._serving.system import System
 from carbjax._serving.whole import WholeRun, run_whole
@@ -61,13 +61,17 @@ def serve(workload: Workload, system: System, *, steps: bool = False) -> Timelin
     Raises `WorkloadError` where a request can never be admitted, or where there are too
     many steps to return, and `IntensityError` where the intensity does not cover the run.
     """
-    observers = (TotalsObserver(system.footprint), TimesObserver())
-    whole = run_whole(workload, system, observers, pad=True)
+    whole = run_whole(workload, system, timeline_observers(system), pad=True)
     recorded = None
     if steps:
         by_slot = record_steps(whole.arrangement.queue(), whole.server)
         recorded = reorder_steps(by_slot, whole.arrangement.order)
     return timeline_of(workload, whole, recorded)
+
+
+def timeline_observers(system: System) -> Observers:
+    """What a run must be looked at by so that `timeline_of` can tell what happened."""
+    return TotalsObserver(system.footprint), TimesObserver()
 
 
 def record_steps(queue: Queue, server: Server) -> Steps:

@@ -44,6 +44,7 @@ class EvaluationSection(Section):
         default=0, description="Of cuts, random workloads, samples and bootstraps."
     )
     limit_s: Positive = Field(default=300.0, description="Seconds that one task may take.")
+    workers: Whole = Field(default=1, description="Processes that work side by side.")
 
 
 class WorkloadsSection(Reading):

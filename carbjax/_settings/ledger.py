@@ -1,6 +1,6 @@
 """What a ledger of a fleet needs to know, checked."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
@@ -34,9 +34,18 @@ class LedgerSection(Section):
         default=None,
         description="Unix time less the iterations' clock, where the log does not tell.",
     )
-    market_intensity: Annotated[float, Field(ge=0, le=5000)] | None = Field(
+    systems: str | None = Field(
         default=None,
-        description="g/kWh of the electricity that was bought, for a column of its own.",
+        description="TOML of several models: a table for each, with what differs from "
+        "the other options.",
+    )
+    market_intensity: float | str | None = Field(
+        default=None,
+        description="g/kWh of the electricity that was bought, or a file as for "
+        "--intensity, for a column of its own.",
+    )
+    market_column: str | None = Field(
+        default=None, description="Column of that file, where it has several."
     )
     workers: Whole | None = Field(
         default=None, description="Processes; default: one a core."

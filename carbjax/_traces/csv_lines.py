@@ -22,6 +22,30 @@ def csv_table(source: Source, quarantine: Quarantine | None = None) -> Table:
     header = _header(source)
     if source.data.count(b'"') % 2:
         _refuse_open_quote(source)
+    table, num_ragged = _read(source, header, quarantine is not None)
+    columns = {name: table[name].combine_chunks() for name in header}
+    if num_ragged and quarantine is not None:
+        _set_aside(source, len(header), quarantine)
+
+    @functools.cache
+    def lines() -> list[int]:
+        return _lines(source, table.num_rows, len(header) if num_ragged else None)
+
+    if num_ragged:
+        lines()
+    return Table(
+        source.file,
+        columns,
+        table.num_rows,
+        lambda index: lines()[index],
+        1,
+        source.error,
+        quarantine,
+    )
+
+
+def _read(source: Source, header: list[str], skips: bool) -> tuple[pa.Table, int]:
+    """The records as text, and how many of another length were left out, if it `skips`."""
     ragged: list[object] = []
 
     def skip(row: object) -> str:
@@ -38,40 +62,23 @@ def csv_table(source: Source, quarantine: Quarantine | None = None) -> Table:
             ),
             pyarrow.csv.ParseOptions(
                 newlines_in_values=b'"' in source.data,
-                invalid_row_handler=None if quarantine is None else skip,
+                invalid_row_handler=skip if skips else None,
             ),
             pyarrow.csv.ConvertOptions(column_types={c: pa.string() for c in header}),
         )
     except pa.ArrowInvalid as cause:
         raise _malformed(source, len(header), cause) from None
-    columns = {name: table[name].combine_chunks() for name in header}
-    if ragged and quarantine is not None:
-        _set_aside(source, len(header), quarantine)
+    return table, len(ragged)
 
-    @functools.cache
-    def lines() -> list[int]:
-        whole = (
-            row
-            for row, fields in _records(source)
-            if not ragged or len(fields) == len(header)
-        )
-        rows = list(whole)[1:]
-        if len(rows) != table.num_rows:
-            hint = "Write the CSV again."
-            raise source.fail("its lines cannot be told apart.", hint=hint)
-        return rows
 
-    if ragged:
-        lines()
-    return Table(
-        source.file,
-        columns,
-        table.num_rows,
-        lambda index: lines()[index],
-        1,
-        source.error,
-        quarantine,
-    )
+def _lines(source: Source, expected: int, width: int | None) -> list[int]:
+    """The line of each record, of those with `width` values if it is given."""
+    records = _records(source)
+    rows = [row for row, fields in records if width is None or len(fields) == width][1:]
+    if len(rows) != expected:
+        hint = "Write the CSV again."
+        raise source.fail("its lines cannot be told apart.", hint=hint)
+    return rows
 
 
 def _header(source: Source) -> list[str]:

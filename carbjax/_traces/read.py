@@ -1,8 +1,10 @@
 """Any supported trace as a `Workload`."""
 
+import dataclasses
 import datetime as dt
 import difflib
 import os
+import zoneinfo
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from carbjax._traces.json_lines import first_keys
 from carbjax._traces.mooncake import MOONCAKE
 from carbjax._traces.otel import OTEL
 from carbjax._traces.own import OWN
-from carbjax._traces.rejects import Quarantine, write_rejects
+from carbjax._traces.rejects import Quarantine, Reject, write_rejects
 from carbjax._traces.report import TraceReport, report_on
 from carbjax._traces.source import Source, open_source
 from carbjax._traces.stamps import NANOSECONDS_PER_SECOND, time_zone
@@ -72,46 +74,91 @@ def read_trace_report(
     request_id: str | None = None,
 ) -> tuple[Workload, TraceReport]:
     """What `read_trace` returns, and a summary of the trace with notes."""
+    read = _reader(path, format, tz, tenant, request_id, rejects is not None)
+    if rejects is None:
+        return read.all()
+    found = read.usable()
+    write_rejects(rejects, read.table.file, found.rejects)
+    workload, report = found.require_some(read.table, f"See {rejects}.")
+    return workload, report.with_rejects(len(found.rejects), rejects)
+
+
+@dataclasses.dataclass(frozen=True)
+class Usable:
+    """The rows of a trace that can be used, and the others."""
+
+    found: tuple[Workload, TraceReport] | None  # None where no row can be used
+    rows: list[int]  # of the file, of each request
+    rejects: list[Reject]
+
+    def require_some(self, table: Table, hint: str) -> tuple[Workload, TraceReport]:
+        """The workload and its report. Raises `TraceError` where there are no requests."""
+        if self.found is not None:
+            return self.found
+        if not self.rejects:
+            raise _empty(table)
+        first = self.rejects[0]
+        raise table.error(
+            f"none of its {len(self.rejects)} rows can be used; the first: {first.problem}",
+            file=table.file,
+            row=first.row,
+            column=first.column,
+            hint=hint,
+        )
+
+
+def read_usable(
+    path: str | os.PathLike[str],
+    format: str | None = None,
+    tz: str | None = None,
+    tenant: Tenant | None = None,
+) -> Usable:
+    """The trace's rows, those apart that `read_trace` would call an error.
+
+    Raises `TraceError` where no row can be used, or the file as a whole cannot.
+    """
+    read = _reader(path, format, tz, tenant, None, True)
+    usable = read.usable()
+    usable.require_some(read.table, "`carbjax validate --rejects FILE` lists all.")
+    return usable
+
+
+@dataclasses.dataclass(frozen=True)
+class _Reader:
+    """A file's columns, and how requests are made of them."""
+
+    table: Table
+    form: TraceFormat
+    zone: zoneinfo.ZoneInfo | None
+    tenant: Tenant | None
+
+    def all(self) -> tuple[Workload, TraceReport]:
+        return _read(self.table, self.form, self.zone, self.tenant)
+
+    def usable(self) -> Usable:
+        """What can be used; what is wrong with the others is in the quarantine."""
+        table = self.table
+        quarantine = table.quarantine
+        assert quarantine is not None
+        found = self.all() if table.num_rows else None
+        kept = np.ones(table.num_rows, bool)
+        kept[list(quarantine.faults)] = False
+        if quarantine.faults:
+            some = dataclasses.replace(self, table=table.select(kept))
+            found = some.all() if kept.any() else None
+        rows = [table.row_of(i) for i in np.flatnonzero(kept).tolist()]
+        return Usable(found, rows, table.rejects())
+
+
+def _reader(path, format, tz, tenant, request_id: str | None, apart: bool) -> _Reader:
     zone = time_zone(tz, TraceError)
     source = open_source(path, TraceError)
-    form, table = _table(source, format, None if rejects is None else Quarantine())
+    form, table = _table(source, format, Quarantine() if apart else None)
     if request_id is not None:
         form = form.with_request_id(request_id)
         if request_id not in table.columns:
             raise table.missing(request_id, table.columns)
-
-    def read(table: Table) -> tuple[Workload, TraceReport]:
-        return _read(table, form, zone, tenant)
-
-    if rejects is None:
-        return read(table)
-    return _without_rejects(table, read, rejects)
-
-
-def _without_rejects(table: Table, read, path: str | os.PathLike[str]):
-    """What `read` makes of the good rows; the others are written to `path`."""
-    quarantine = table.quarantine
-    assert quarantine is not None
-    found = read(table) if table.num_rows else None
-    bad = table.rejects()
-    write_rejects(path, table.file, bad)
-    if len(quarantine.faults) == table.num_rows:
-        if not bad:
-            raise _empty(table)
-        raise table.error(
-            f"none of its {len(bad)} rows can be used; the first: {bad[0].problem}",
-            file=table.file,
-            row=bad[0].row,
-            column=bad[0].column,
-            hint=f"See {path}.",
-        )
-    if quarantine.faults:
-        kept = np.ones(table.num_rows, bool)
-        kept[list(quarantine.faults)] = False
-        found = read(table.select(kept))
-    assert found is not None
-    workload, report = found
-    return workload, report.with_rejects(len(bad), path)
+    return _Reader(table, form, zone, tenant)
 
 
 def _read(

@@ -3,11 +3,9 @@
 import dataclasses
 import json
 import os
-import pathlib
-import secrets
 from collections.abc import Iterable
 
-from carbjax._errors import OutputError
+from carbjax._files import replacing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,17 +43,7 @@ def write_rejects(
 
     Raises `OutputError`.
     """
-    target = pathlib.Path(path)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    try:
+    with replacing(path) as temporary:
         with open(temporary, "x", encoding="utf-8") as out:
             for reject in rejects:
                 out.write(json.dumps({"file": file, **dataclasses.asdict(reject)}) + "\n")
-        os.replace(temporary, target)
-    except (OSError, ValueError) as cause:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(
-            f"rejected rows cannot be written ({cause}).",
-            file=path,
-            hint="Name a file in a folder that exists and may be written to.",
-        ) from None

@@ -126,6 +126,19 @@ def test_a_slice_closes_over_those_that_left_and_those_that_stay(system, request
     assert before == 0
 
 
+def test_a_series_may_end_with_the_last_token(system, requests, whole):
+    """What was proposed and taken back would have run beyond it."""
+    end_s = np.nanmax(whole["finish_s"]) + 1e-4
+    edges_s = np.linspace(-1.0, end_s, len(system.carbon_intensity.edges_s))
+    series = system.carbon_intensity.values
+    short = cj.Intensity(EPOCH.timestamp() + edges_s, series)
+    fleet = Fleet(system, short.relative(EPOCH), LANES, num_rows=16)
+    served = fleet.serve(requests, [False] * LANES)
+    charged = served.spent["prefill_g"].sum() + served.spent["decode_g"].sum()
+    emitted = served.totals["operational_g"].sum()
+    assert charged == pytest.approx(emitted, rel=1e-12) and emitted > 0
+
+
 def test_a_fleet_goes_on_from_its_state_bit_by_bit(system, requests):
     first = [x[:9] for x in requests]
     rest = [x[9:] for x in requests]

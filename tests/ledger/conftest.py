@@ -49,3 +49,10 @@ def source(tmp_path_factory):
 def made(tmp_path_factory, source, two_lanes, kept_programs):
     """Its ledger, made without interruption."""
     return fleet.make(source, tmp_path_factory.mktemp("made") / "ledger")
+
+
+@pytest.fixture
+def quick(monkeypatch, kept_programs):
+    """A system that compiles quickly, whatever the options ask for."""
+    path = "carbjax._serving.configuration.make_system"
+    monkeypatch.setattr(path, lambda settings: fleet.system())

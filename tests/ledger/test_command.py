@@ -5,26 +5,8 @@ import json
 import pyarrow.parquet
 import pytest
 
-from tests.cli.calling import GOOD, HEADER, call, write
-from tests.ledger import fleet
-
-STAMPED = HEADER + "".join(
-    f"{name},{tenant},2024-05-01T09:50:00.{tenths}Z,{prompt},{decode}\n"
-    for name, tenant, tenths, prompt, decode in (
-        ("a", "ann", 0, 100, 5),
-        ("b", "bob", 1, 200, 3),
-        ("c", "ann", 3, 50, 4),
-    )
-)
-# The lanes and slices of the other ledgers here, so that programs are shared.
-SHAPE = ("--backends", fleet.LANES, "--slice-rows", fleet.SLICE, "--workers", 1)
-
-
-@pytest.fixture
-def quick(monkeypatch, kept_programs):
-    """A system that compiles quickly, whatever the options ask for."""
-    path = "carbjax._serving.configuration.make_system"
-    monkeypatch.setattr(path, lambda settings: fleet.system())
+from tests.cli.calling import GOOD, call, write
+from tests.ledger.texts import SHAPE, STAMPED
 
 
 def test_a_trace_becomes_a_ledger_that_closes(tmp_path, quick):

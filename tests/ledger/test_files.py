@@ -5,7 +5,8 @@ import pyarrow.parquet
 import pytest
 
 from carbjax._errors import OutputError
-from carbjax._ledger import ledger_table, replacing, require_writable, write_ledger
+from carbjax._files import replacing, require_writable
+from carbjax._ledger import ledger_table, write_ledger
 from carbjax._plots import write_share_figure
 
 from .attributions import attributed, requests

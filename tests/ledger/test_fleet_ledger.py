@@ -83,11 +83,11 @@ def test_the_manifest_closes_and_names_its_inputs(made, source, expected):
         assert known == {"bytes": len(content), "sha256": digest}
     for name, count in manifest["rows"].items():
         assert made.table(name).num_rows == count
-    for key in ("carbjax", "libraries", "system", "method", "slice_rows", "groups"):
+    for key in ("carbjax", "libraries", "systems", "method", "slice_rows", "groups"):
         assert manifest[key]
 
 
-@pytest.mark.parametrize("key", ["tenant", "hour", "backend"])
+@pytest.mark.parametrize("key", ["tenant", "hour", "backend", "model"])
 def test_roll_ups_are_sums_of_rows(key, made):
     column = {"tenant": "tenant_id"}.get(key, key)
     rows = made.table("requests").to_pylist()
@@ -130,7 +130,12 @@ def test_bought_electricity_has_a_column_of_its_own(tmp_path, made, source, two_
         grams = table["market_operational_gco2e"].to_numpy()
         expected = table["energy_j"].to_numpy() * MARKET / 3.6e6
         np.testing.assert_allclose(grams, expected, rtol=1e-12)
-        assert table.drop_columns(["market_operational_gco2e"]) == made.table(name)
+        new = [c for c in table.column_names if c.startswith("market_")]
+        assert table.drop_columns(new) == made.table(name)
+    tenants = bought.table("by_tenant")
+    each = tenants["market_operational_gco2e"].to_numpy() / tenants["requests"].to_numpy()
+    found = tenants["market_sci_gco2e_per_request"].to_numpy()
+    np.testing.assert_allclose(found, each, rtol=1e-12)  # always on: nothing embodied
     totals = bought.manifest["totals"]
     joules = totals["total"]["energy_j"]
     market = totals["total"]["market_operational_gco2e"]
@@ -145,6 +150,8 @@ class Named:
     num_requests: int = 1
     has_calendar: bool = True
     inputs: tuple[str, ...] = ()
+    model: str | None = None
+    rejects: bool = False
 
     def batches(self, skip: int, size: int):
         raise NotImplementedError
@@ -179,7 +186,8 @@ def test_an_intensity_that_ends_too_early_is_an_error(tmp_path, made, source):
 
 def test_nothing_else_stands_in_the_folder(made):
     names = {path.name for path in made.folder.iterdir()}
-    tables = {f"{name}.parquet" for name in ("by_tenant", "by_hour", "by_backend", "idle")}
+    sums = ("by_tenant", "by_hour", "by_backend", "by_model", "idle")
+    tables = {f"{name}.parquet" for name in sums}
     assert names == tables | {"requests", "manifest.json"}
     assert all(p.name.startswith("part-") for p in (made.folder / "requests").iterdir())
 

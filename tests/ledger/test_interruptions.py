@@ -1,6 +1,5 @@
 """Ledgers that stop half way go on, and come out the same to the byte."""
 
-import contextlib
 import errno
 import os
 import pathlib
@@ -15,16 +14,18 @@ import pyarrow.parquet as pq
 import pytest
 
 import carbjax as cj
-from carbjax._ledger import files
+from carbjax import _files as files
 from carbjax._ledger.checkpoint import GroupStore
 from carbjax._ledger.folder import working_in
 from tests.ledger import fleet
+from tests.ledger.stops import Stop, stop_at, stopped_often
 
 KILLS = int(os.environ.get("CARBJAX_KILLS", "3"))
 PROGRAM = """
 import sys
 import jax
 from tests.ledger import fleet
+from tests.ledger.stops import Stop, stop_at, stopped_often
 import carbjax._ledger.plan as plan
 plan._FEWEST_LANES = fleet.LANES
 jax.config.update("jax_enable_x64", True)
@@ -32,28 +33,6 @@ system = fleet.system()
 print("begins", flush=True)
 fleet.make(sys.argv[1], sys.argv[2], of=system, workers=int(sys.argv[3]))
 """
-
-
-class Stop(BaseException):
-    """What no code catches."""
-
-
-def _stop_at(monkeypatch, number: int, *, after: bool = False) -> None:
-    """Makes this renaming the last, before or after it is done."""
-    rename, left = REPLACE, number
-
-    def replace(old, new):
-        nonlocal left
-        left -= 1
-        if left > 0 or after:
-            rename(old, new)
-        if left <= 0:
-            raise Stop
-
-    monkeypatch.setattr(os, "replace", replace)
-
-
-REPLACE = os.replace
 
 
 @pytest.fixture
@@ -64,21 +43,15 @@ def unfinished(tmp_path, source, made, monkeypatch):
 
 def _stopped(monkeypatch, source, out, *, at: int) -> pathlib.Path:
     with monkeypatch.context() as patch, pytest.raises(Stop):
-        _stop_at(patch, at)
+        stop_at(patch, at)
         fleet.make(source, out)
     return out
 
 
 @pytest.mark.parametrize("after", [False, True])
 def test_a_ledger_goes_on_from_any_write(after, tmp_path, source, made, monkeypatch):
-    rng, stops, out = np.random.default_rng(after), 0, tmp_path / "ledger"
-    while not (out / "manifest.json").exists():
-        _stop_at(monkeypatch, int(rng.integers(1, 9)), after=after)
-        with contextlib.suppress(Stop):
-            fleet.make(source, out)
-        stops += 1
-    monkeypatch.setattr(os, "replace", REPLACE)
-    fleet.make(source, out)
+    out = tmp_path / "ledger"
+    stops = stopped_often(lambda: fleet.make(source, out), out, monkeypatch, after=after)
     assert stops > 5
     assert fleet.content(out) == fleet.content(made.folder)
 

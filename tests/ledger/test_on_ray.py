@@ -33,6 +33,8 @@ class Mortal:
     num_requests: int
     inputs: tuple[str, ...]
     has_calendar: bool = True
+    model: str | None = None
+    rejects: bool = False
 
     def batches(self, skip: int, size: int):
         """See `Backend`."""
@@ -43,14 +45,16 @@ class Mortal:
             yield batch
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster(programs):
+    """Two workers, for all tests here: starting them takes longer than the work."""
     env = {
         "JAX_COMPILATION_CACHE_DIR": str(programs),
         "PYTHONPATH": str(pathlib.Path(__file__).parents[2]),
     }
     quiet = {"log_to_driver": False, "include_dashboard": False}
-    ray.init(num_cpus=2, runtime_env={"env_vars": env}, **quiet)
+    small = {"num_cpus": 2, "object_store_memory": 80 * 2**20}
+    ray.init(runtime_env={"env_vars": env}, **small, **quiet)
     yield
     ray.shutdown()
 

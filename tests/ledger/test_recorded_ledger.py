@@ -1,5 +1,6 @@
 """A ledger from the logs of a server: what it did, and what its meter counted."""
 
+import dataclasses as dc
 import datetime as dt
 import json
 
@@ -112,6 +113,27 @@ def test_what_a_meter_counts_while_nothing_runs_is_nobody_s(tmp_path, logs, syst
     assert totals["unattributed"]["energy_j"] == pytest.approx(beyond_j, rel=1e-6)
     site_j = (JOULES + float(system.footprint.host_power) * 0.07) * system.pue
     assert totals["total"]["energy_j"] == pytest.approx(site_j, rel=1e-6)
+
+
+def test_bought_electricity_counts_at_its_own_series(tmp_path, logs, system):
+    requests, iterations, meter = logs
+    edges = EPOCH.timestamp() + np.array([-1.0, 0.035, 1.0])
+    bought = cj.Intensity(edges, [30.0, 90.0])
+    there = dc.replace(system, carbon_intensity=bought)
+    both, market = (
+        make_recorded_ledger(requests, iterations, of, tmp_path / name, **asked)
+        for name, of, asked in (
+            ("both", system, {"meter": meter, "market_intensity": bought}),
+            ("market", there, {"meter": meter}),
+        )
+    )
+    name = "market_operational_gco2e"
+    rows = market.table("requests")
+    grams = rows["prefill_gco2e"].to_numpy() + rows["decode_gco2e"].to_numpy()
+    np.testing.assert_allclose(both.table("requests")[name], grams, rtol=1e-12)
+    for part, sums in both.manifest["totals"].items():
+        expected = market.manifest["totals"][part]["operational_gco2e"]
+        assert sums[name] == pytest.approx(expected, rel=1e-9), part
 
 
 def test_another_meter_is_another_ledger(tmp_path, logs, system):

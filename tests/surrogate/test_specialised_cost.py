@@ -1,5 +1,8 @@
 """Laws of the iteration cost: signs, slopes, limits, sums, precision."""
 
+import dataclasses as dc
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,7 +25,7 @@ SYSTEMS = [
 FIELDS = list(BatchFeatures.__annotations__)
 
 
-@pytest.fixture(params=SYSTEMS, ids=lambda s: f"{s[0]}-{s[1]}-tp{s[2]}")
+@pytest.fixture(scope="module", params=SYSTEMS, ids=lambda s: f"{s[0]}-{s[1]}-tp{s[2]}")
 def cost(request):
     accelerator, model, degree = request.param
     return load_cost(accelerator, tables.model(model), degree)
@@ -82,30 +85,38 @@ def test_latency_and_energy_never_fall_along_a_feature(cost, field):
             assert jnp.all(jnp.diff(value) >= -rounding)
 
 
+@eqx.filter_jit
+def _gradients(cost, batches):
+    """Of latency and of energy, along the first axis, by each feature of each batch."""
+    return jax.vmap(jax.jacrev(lambda f: jnp.stack(cost(f))), out_axes=1)(batches)
+
+
+def _stack(batches):
+    return jax.tree.map(lambda *values: jnp.stack(values), *batches)
+
+
 def test_gradients_equal_central_differences(cost):
     base = batch()
-    for part in (0, 1):
-        gradient = jax.grad(lambda f: cost(f)[part])(base)
-        for field in FIELDS:
-            value = getattr(base, field)
-            step = 1e-4 * value
-            ahead, behind = (
-                cost(BatchFeatures(**(vars(base) | {field: value + s})))[part]
-                for s in (step, -step)
-            )
-            slope = getattr(gradient, field)
-            difference = (ahead - behind) / (2 * step)
-            scale = cost(base)[part] / value
-            assert abs(slope - difference) <= 1e-4 * abs(slope) + 1e-9 * scale
+    gradients = jax.tree.map(lambda x: x[:, 0], _gradients(cost, _stack([base])))
+    for field in FIELDS:
+        value = getattr(base, field)
+        moved = [
+            BatchFeatures(**(vars(base) | {field: value * s})) for s in (1.0001, 0.9999)
+        ]
+        ahead, behind = jnp.stack(cost(_stack(moved)), axis=1)
+        slope, difference = getattr(gradients, field), (ahead - behind) / (2e-4 * value)
+        scale = jnp.stack(cost(base)) / value
+        assert jnp.all(jnp.abs(slope - difference) <= 1e-4 * jnp.abs(slope) + 1e-9 * scale)
 
 
 def test_gradients_are_finite_where_features_vanish(cost):
-    for factor in (0.0, 1e-30, 1e-12):
-        for present in (batch(), batch(num_prompts=0), batch(num_decodes=0)):
-            features = present.scale(jnp.asarray(factor))
-            for part in (0, 1):
-                for slope in jax.tree.leaves(jax.grad(lambda f: cost(f)[part])(features)):
-                    assert jnp.isfinite(slope)
+    vanishing = [
+        present.scale(jnp.asarray(factor))
+        for factor in (0.0, 1e-30, 1e-12)
+        for present in (batch(), batch(num_prompts=0), batch(num_decodes=0))
+    ]
+    for slope in jax.tree.leaves(_gradients(cost, _stack(vanishing))):
+        assert slope.shape == (2, 9) and jnp.all(jnp.isfinite(slope))
 
 
 def test_absent_attention_costs_nothing_and_its_launch_only_while_present(cost):
@@ -199,7 +210,5 @@ def test_bad_systems_are_refused_with_the_way_out():
         load_cost("h200-sxm", model, 3)
     odd = tables.model("qwen3-14b")
     assert load_cost("h200-sxm", odd, 8).num_gpus == 8
-    import dataclasses as dc
-
     with pytest.raises(ConfigError, match="num_heads"):
         load_cost("h200-sxm", dc.replace(odd, num_heads=36, num_kv_heads=4), 8)

@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
+import carbjax as cj
 from carbjax._carbon.intensity_readers import read_intensity
 from carbjax._errors import CarbjaxError, TraceError
 from carbjax._traces import read_trace, read_trace_report
@@ -85,6 +86,12 @@ MEASURED = {
     "meter_reset.csv",
     "meter_missing.csv",
 }
+# Good traces that a system cannot serve, or has not been measured for.
+SERVED = {
+    "infeasible.csv": "request 'b' needs 5000020 tokens of KV cache, and "
+    "`kv_capacity_tokens` is ",
+    "far_outside.csv": "contexts up to 200000 tokens asked, fitted to 32768",
+}
 
 
 def zone(name):
@@ -110,7 +117,7 @@ def refused(read, name, expected):
 
 
 def test_every_fixture_is_looked_at():
-    named = {*ROWS, *FILES, *OTHERS, *READ, *MEASURED}
+    named = {*ROWS, *FILES, *OTHERS, *READ, *MEASURED, *SERVED}
     assert named == {path.name for path in BAD.iterdir()} and len(named) >= 30
 
 
@@ -168,9 +175,32 @@ def test_counters_that_were_reset_or_missed_are_unknown_and_never_zero():
     np.testing.assert_array_equal(missing.energy_j, [5000])
 
 
+def test_a_request_that_no_memory_holds_is_refused_and_a_long_one_flagged():
+    """By `attribute` and `serve` alike; of ledgers see tests/ledger/test_limits.py."""
+    system = cj.System.load("h200-sxm", "llama-3.1-8b")
+    too_large = read_trace(BAD / "infeasible.csv")
+    with pytest.raises(cj.WorkloadError, match=SERVED["infeasible.csv"]):
+        cj.attribute(too_large, system)
+    long = read_trace(BAD / "far_outside.csv")
+    system.require_feasible(long)
+    assert system.flags(long) == (SERVED["far_outside.csv"],)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is denied to root")
 def test_a_file_without_permission(tmp_path):
     path = pathlib.Path(shutil.copy(BAD / "header_only.csv", tmp_path))
     path.chmod(0)
     with pytest.raises(TraceError, match="permission to read it is denied"):
         read_trace(path)
+
+
+def test_a_file_that_the_system_denies(monkeypatch):
+    """As above, where tests are run by root."""
+
+    def deny(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(pathlib.Path, "read_bytes", deny)
+    with pytest.raises(TraceError, match="permission to read it is denied") as caught:
+        read_trace(BAD / "zero_prompt.csv")
+    assert caught.value.file == str(BAD / "zero_prompt.csv")

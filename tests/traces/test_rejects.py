@@ -98,7 +98,7 @@ def test_stamps_of_another_kind_are_set_aside(tmp_path):
 
 def test_rejects_that_cannot_be_written_are_an_error(tmp_path):
     (tmp_path / "trace.csv").write_text("".join([HEADER, *GOOD]))
-    with pytest.raises(OutputError, match="rejected rows cannot be written"):
+    with pytest.raises(OutputError, match="rejects: cannot be written"):
         read_trace(tmp_path / "trace.csv", rejects=tmp_path / "absent" / "rejects")
 
 
