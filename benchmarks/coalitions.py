@@ -1,131 +1,85 @@
-"""Coalitions a second: the vectorised engine against a per-iteration simulator.
+"""Coalitions a second: the vectorised engine beside a per-iteration simulator.
 
-Both serve the same requests with the same full operator surrogate, in one run. The
-simulator is the plain Python loop that judges the engine in the tests; its cost function
-is compiled. Run from the root of the repository:
-
-    python -m benchmarks.coalitions [--largest 20] [--trace TRACE --tz ZONE]
+Exact Shapley of the first requests of the Azure conversation trace, compiled before. All
+coalitions are run, though `cj.shapley` would take games apart that allow it. The
+limit is a loop of as many trips that asks the surrogate for the same prices and does
+nothing else: coalitions of a chunk advance in lockstep, so a chunk takes as many trips as
+its slowest.
 """
 
-import argparse
-import dataclasses
-import os
-import pathlib
-import resource
-import time
-import typing
+from collections.abc import Iterator
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
-jax.config.update("jax_enable_x64", True)
+import carbjax as cj
+from benchmarks._inputs import requests, system as make_system
+from benchmarks._limits import trip_s
+from benchmarks._rows import Row, best_seconds
+from benchmarks._simulator import Simulator
+from carbjax._attribution.enumerated import enumerate_index
+from carbjax._attribution.indices import shapley_index
+from carbjax._games.lattice import Lattice
+from carbjax._serving.continuous import StepCount
+from carbjax._serving.queue import make_queue
+from carbjax._serving.run import run
 
-import carbjax as cj  # noqa: E402
-from tests.reference.simulator import Caps, Policy, Request, simulate  # noqa: E402
-
-_SIZES = (8, 12, 16, 20)
-_SIMULATED = 24  # coalitions that the simulator serves, drawn at random
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    num_players: int
-    seconds: float  # of exact Shapley, compiled before
-    coalitions_per_s: float
-    simulator_per_s: float
-    peak_mib: float
+_SIZES, _FEW_SIZES = (8, 12, 16, 20), (4,)
+_SIMULATED = 24  # coalitions that the simulator serves
+_CHUNK = 4096  # coalitions that carbjax evaluates at once
+_COUNTED = 16  # chunks whose trips are counted, spread over all
 
 
-def measure(workload: cj.Workload, system: cj.System) -> Row:
-    """One row: exact Shapley of all requests, and the simulator on some coalitions."""
-    game = cj.ServingGame(workload, system)
-    jax.block_until_ready(cj.shapley(game))
-    start = time.perf_counter()
-    jax.block_until_ready(cj.shapley(game))
-    seconds = time.perf_counter() - start
-    return Row(
-        num_players=workload.num_players,
-        seconds=seconds,
-        coalitions_per_s=2**workload.num_players / seconds,
-        simulator_per_s=_simulator_rate(workload, system),
-        peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    )
-
-
-def _simulator_rate(workload: cj.Workload, system: cj.System) -> float:
-    cost = _compiled_cost(system)
-    caps = Caps(
-        system.max_num_seqs, system.max_num_batched_tokens, system.kv_capacity_tokens
-    )
-    columns = (
-        workload.arrival_s,
-        workload.num_prefill_tokens,
-        workload.num_decode_tokens,
-    )
-    requests = [Request(float(t), int(p), int(d)) for t, p, d in zip(*columns, strict=True)]
-    members = np.random.default_rng(0).random((_SIMULATED, len(requests))) < 0.5
-    members[~members.any(axis=1), 0] = True
-    policy = typing.cast(Policy, system.policy)
-    start = time.perf_counter()
-    for chosen in members:
-        coalition = [r for r, here in zip(requests, chosen, strict=True) if here]
-        simulate(coalition, policy, caps, cost)
-    return _SIMULATED / (time.perf_counter() - start)
-
-
-def _compiled_cost(system: cj.System):
-    @eqx.filter_jit
-    def compiled(values):
-        return jnp.stack(system.iteration_cost(cj.BatchFeatures(*values)))
-
-    def cost(features) -> tuple[float, float]:
-        latency, energy = np.asarray(compiled(np.asarray(features, np.float64))).tolist()
-        return latency, energy
-
-    cost((1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 1.0))
-    return cost
-
-
-def show(rows: list[Row]) -> None:
-    table = Table(title="Exact Shapley of the reschedule game, full operator surrogate")
-    for name in (
-        "players",
-        "seconds",
-        "coalitions/s",
-        "simulator/s",
-        "ratio",
-        "peak memory, MiB",
-    ):
-        table.add_column(name, justify="right")
-    for row in rows:
-        table.add_row(
-            str(row.num_players),
-            f"{row.seconds:.2f}",
-            f"{row.coalitions_per_s:,.0f}",
-            f"{row.simulator_per_s:.1f}",
-            f"{row.coalitions_per_s / row.simulator_per_s:,.0f}",
-            f"{row.peak_mib:,.0f}",
+def rows(quick: bool) -> Iterator[Row]:
+    """Coalitions a second for exact Shapley of so many players."""
+    system = make_system()
+    for players in _FEW_SIZES if quick else _SIZES:
+        workload = requests(players)
+        game = cj.ServingGame(workload, system)
+        repeats = 1 if quick or players > 16 else 3
+        seconds = best_seconds(
+            lambda game=game: enumerate_index(game, shapley_index), repeats=repeats
         )
-    Console().print(table)
+        found = 2**players / seconds
+        simulator = Simulator(workload, system)
+        lanes = min(_CHUNK, 2**players)
+        alone = _num_trips(game) * trip_s(system, lanes)
+        yield Row(
+            path="coalitions",
+            measured=f"exact Shapley, {players} players, {seconds:.2f} s",
+            value=found,
+            unit="coalitions/s",
+            peer="per-iteration simulator",
+            ratio=found / simulator.coalitions_per_s(2 if quick else _SIMULATED),
+            limit="arithmetic: the cost alone, as many trips",
+            of_limit=alone / seconds,
+        )
 
 
-def main() -> None:
-    data = pathlib.Path(os.environ.get("CARBJAX_DATA", "../shared/data"))
-    trace = data / "azure_llm_2023/AzureLLMInferenceTrace_conv.csv"
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trace", default=str(trace))
-    parser.add_argument("--tz", default="UTC")
-    parser.add_argument("--largest", type=int, default=_SIZES[-1])
-    arguments = parser.parse_args()
-    workload = cj.read_trace(arguments.trace, tz=arguments.tz)
-    system = cj.System.load("h200-sxm", "llama-3.1-8b")
-    sizes = [size for size in _SIZES if size <= arguments.largest]
-    show([measure(workload.select(slice(0, size)), system) for size in sizes])
+def _num_trips(game: cj.ServingGame) -> float:
+    """Trips of all chunks' loops together, estimated from some of them."""
+    lattice = Lattice(game.kinds)
+    chunks = list(lattice.chunks(min(_CHUNK, lattice.num_coalitions)))
+    counted = chunks[:: max(1, len(chunks) // _COUNTED)]
+    trips = [int(_steps(game, _members(lattice, chunk)).max()) for chunk in counted]
+    return float(np.mean(trips)) * len(chunks)
 
 
-if __name__ == "__main__":
-    main()
+def _members(lattice: Lattice, numbers: np.ndarray) -> np.ndarray:
+    counts = lattice.counts(jnp.asarray(np.maximum(numbers, 0)))
+    return np.asarray(lattice.coalitions(counts))
+
+
+@eqx.filter_jit
+def _steps(game: cj.ServingGame, coalitions):
+    """Steps that each coalition takes, proposals that were rejected among them."""
+
+    def of_one(coalition):
+        present = coalition[game.player]
+        queue = make_queue(present, game.arrival, game.prefill, game.decode)
+        _, (account,) = run(queue, game.server, (StepCount(),))
+        return account.totals
+
+    return jax.vmap(of_one)(jnp.asarray(coalitions))

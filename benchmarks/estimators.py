@@ -15,6 +15,7 @@ import pathlib
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
@@ -25,17 +26,59 @@ from rich.table import Table
 jax.config.update("jax_enable_x64", True)
 
 import carbjax as cj  # noqa: E402
+from benchmarks import _rows  # noqa: E402
 from carbjax._estimators.registry import ESTIMATORS  # noqa: E402
 from experiments import shapiq_errors  # noqa: E402
 
 _BUDGETS = (128, 512, 2048)
 _REPEATS = 3
+_PLAYERS = 16
+_PEER_OF = {"odd": "OddSHAP", "kernel_shap": "KernelSHAP", "permutation": "permutation"}
 
 
 class Row(NamedTuple):
     library: str
     estimator: str
     microseconds: list[float]  # CPU, an evaluation, by budget; NaN: no answer
+
+
+def rows(quick: bool, peer_python: str | None = None) -> Iterator[_rows.Row]:
+    """CPU microseconds a value, without v, of one estimator of each kind."""
+    values, budget = table_of(8 if quick else _PLAYERS), 64 if quick else 512
+    theirs = {}
+    if peer_python is not None:
+        found = peers(values, peer_python)
+        theirs = {row.estimator: row.microseconds[_BUDGETS.index(512)] for row in found}
+    for name, peer in _PEER_OF.items():
+        microseconds = _cpu_microseconds(cj.TableGame(values), name, budget)
+        alone = _solving_s(budget // 2) if name == "odd" else None
+        yield _rows.Row(
+            path="estimators",
+            measured=f"{name}, {budget} values of {len(values).bit_length() - 1} players",
+            value=microseconds,
+            unit="CPU us/value",
+            peer=f"shapiq {peer}" if peer in theirs else "",
+            ratio=theirs[peer] / microseconds if peer in theirs else None,
+            limit="arithmetic: one Cholesky factor of its system" if alone else "",
+            of_limit=1e6 * alone / budget / microseconds if alone else None,
+        )
+
+
+def _solving_s(size: int) -> float:
+    """CPU seconds of one factor of a system of this size; the likeliest takes many."""
+    square = np.eye(size) + 0.1
+    np.linalg.cholesky(square)
+    start = time.process_time()
+    for _ in range(_REPEATS):
+        np.linalg.cholesky(square)
+    return (time.process_time() - start) / _REPEATS
+
+
+def table_of(num_players: int) -> np.ndarray:
+    """All values of a concave game."""
+    size, rng = np.arange(2**num_players), np.random.default_rng(0)
+    members = size[:, None] >> np.arange(num_players) & 1
+    return np.sqrt(members @ rng.uniform(0.5, 2.0, num_players))
 
 
 def ours(values: np.ndarray) -> list[Row]:
@@ -45,15 +88,17 @@ def ours(values: np.ndarray) -> list[Row]:
 
 
 def _times(game: cj.TableGame, estimator: str) -> list[float]:
-    found = []
-    for budget in _BUDGETS:
-        seconds = []
-        for seed in range(_REPEATS + 1):  # the first one compiles
-            key, start = jax.random.key(seed), time.process_time()
-            cj.estimate_shapley(game, budget=budget, estimator=estimator, key=key)
-            seconds.append(time.process_time() - start)
-        found.append(1e6 * min(seconds[1:]) / budget)
-    return found
+    return [_cpu_microseconds(game, estimator, budget) for budget in _BUDGETS]
+
+
+def _cpu_microseconds(game: cj.TableGame, estimator: str, budget: int) -> float:
+    """Of an evaluation, in the quickest of some runs."""
+    seconds = []
+    for seed in range(_REPEATS + 1):  # the first one compiles
+        key, start = jax.random.key(seed), time.process_time()
+        cj.estimate_shapley(game, budget=budget, estimator=estimator, key=key)
+        seconds.append(time.process_time() - start)
+    return 1e6 * min(seconds[1:]) / budget
 
 
 def peers(values: np.ndarray, python: str) -> list[Row]:
@@ -98,19 +143,16 @@ def show(rows: list[Row], num_players: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time of estimators.")
-    parser.add_argument("--players", type=int, default=16)
+    parser.add_argument("--players", type=int, default=_PLAYERS)
     parser.add_argument("--peer-python", help="an interpreter that has shapiq")
     arguments = parser.parse_args()
-    size = np.arange(2**arguments.players)
-    rng = np.random.default_rng(0)
-    members = size[:, None] >> np.arange(arguments.players) & 1
-    values = np.sqrt(members @ rng.uniform(0.5, 2.0, arguments.players))
-    rows = ours(values)
+    values = table_of(arguments.players)
+    found = ours(values)
     if arguments.peer_python is None:
         print("shapiq is not measured: give --peer-python an interpreter that has it.")
     else:
-        rows += peers(values, arguments.peer_python)
-    show(rows, arguments.players)
+        found += peers(values, arguments.peer_python)
+    show(found, arguments.players)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """Ledgers at provider scale: requests a second, memory, and how both grow.
 
     python -m benchmarks.ledger [--requests N] [--backends N] [--slots N] [--workers N]
-        [--tenants N] [--parquet] [--engine-only]
+        [--tenants N] [--parquet] [--ids] [--market] [--engine-only]
 
 Synthetic requests (prompts and answers lognormal, medians 540 and 150 tokens, Poisson
 arrivals that load a server to its last slot) on H200s serving Llama-3.1-8B. With
 `--engine-only` neither rows are made nor files written; with `--parquet` the requests
-are read from Parquet too, else they are drawn as they are needed. Prints one line.
+are read from Parquet too, with `--ids` under names that must not repeat; else they are
+drawn as they are needed. `--market` counts bought electricity by a series of half hours.
+Prints one line.
 """
 
 import argparse
@@ -30,7 +32,7 @@ import carbjax as cj
 from carbjax._fleet.fleet import Arrivals, Fleet
 from carbjax._ledger.columns import REQUESTS
 from carbjax._ledger.workers import set_up_worker
-from carbjax._units import MICROSECONDS_PER_SECOND
+from carbjax._units import MICROSECONDS_PER_SECOND, SECONDS_PER_HOUR
 
 _EPOCH_S = 1_700_000_000.0
 _RATE = 12.0  # requests a second and backend
@@ -47,6 +49,8 @@ class Synthetic:
     num_tenants: int
     has_calendar: bool = True
     inputs: tuple[str, ...] = ()
+    model: str | None = None
+    rejects: bool = False
 
     def batches(self, skip: int, size: int) -> Iterator[pa.Table]:
         """See `carbjax._ledger.backends.Backend`."""
@@ -90,6 +94,8 @@ def main() -> None:
     parser.add_argument("--tenants", type=int, default=100)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--parquet", action="store_true")
+    parser.add_argument("--ids", action="store_true")
+    parser.add_argument("--market", action="store_true")
     parser.add_argument("--engine-only", action="store_true")
     asked = parser.parse_args()
     set_up_worker()
@@ -169,10 +175,16 @@ def _ledger(backends: list[Synthetic], asked: argparse.Namespace) -> float:
         if asked.parquet:
             source = pathlib.Path(scratch, "fleet")
             for backend in backends:
-                _write(backend, source)
+                _write(backend, source, asked.ids)
             found = cj.find_backends([source])
         start = time.perf_counter()
-        ledger = cj.make_ledger(found, system, folder, workers=asked.workers)
+        ledger = cj.make_ledger(
+            found,
+            system,
+            folder,
+            workers=asked.workers,
+            market_intensity=_market(backends) if asked.market else None,
+        )
         seconds = time.perf_counter() - start
         size = sum(f.stat().st_size for f in folder.rglob("*.parquet"))
         print(f"residual {ledger.manifest['residual']}, {size / 2**20:,.0f} MiB written")
@@ -180,7 +192,14 @@ def _ledger(backends: list[Synthetic], asked: argparse.Namespace) -> float:
     return seconds
 
 
-def _write(backend: Synthetic, folder: pathlib.Path) -> None:
+def _market(backends: list[Synthetic]) -> cj.Intensity:
+    """A series of half hours that covers the requests, and what follows them."""
+    count = 2 + int(2 * backends[0].num_requests / _RATE / SECONDS_PER_HOUR * 1.5) + 4
+    edges = _EPOCH_S + SECONDS_PER_HOUR / 2 * np.arange(-1, count)
+    return cj.Intensity(edges, 20.0 + np.arange(count) % 7)
+
+
+def _write(backend: Synthetic, folder: pathlib.Path, with_ids: bool) -> None:
     """The backend's requests as a Parquet file of their own."""
     table = pa.concat_tables(backend.batches(0, _BLOCK))
     stamps = np.round(table["arrival_s"].to_numpy() * MICROSECONDS_PER_SECOND).astype(
@@ -190,6 +209,9 @@ def _write(backend: Synthetic, folder: pathlib.Path) -> None:
     table = table.drop_columns(["arrival_s", "request_id"]).append_column(
         "arrival", arrival
     )
+    if with_ids:
+        ids = [f"chatcmpl-{backend.number:08d}-{i:016d}" for i in range(table.num_rows)]
+        table = table.append_column("request_id", pa.array(ids))
     target = folder / f"backend={backend.name}"
     target.mkdir(parents=True)
     pq.write_table(table, target / "0.parquet")

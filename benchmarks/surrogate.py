@@ -9,6 +9,7 @@ repository, with the measurements in CARBJAX_DATA:
 
 import argparse
 import csv
+import importlib.util
 import os
 import pathlib
 import sys
@@ -37,9 +38,12 @@ from benchmarks._conduct import (  # noqa: E402
     unspecialised,
 )
 from benchmarks._forest import forest  # noqa: E402
+from benchmarks._limits import roofline_s  # noqa: E402
+from benchmarks._rows import Row  # noqa: E402
 
 _SYSTEMS = ("a100-sxm", "h100-sxm", "h200-sxm", "b200-sxm", "rtx-pro-6000")
 _FOREST_STATES = 20_000
+_FEW_STATES = 1000
 _WIDTH_WITHOUT_TERMINAL = 120
 
 
@@ -61,6 +65,29 @@ class Conduct(NamedTuple):
     largest_gap: float
 
 
+def rows(quick: bool) -> Iterator[Row]:
+    """States a second of the specialised cost, beside nine forests of a layer."""
+    system = cj.System.load("h200-sxm", "llama-3.1-8b")
+    count = _FEW_STATES if quick else STATES
+    has_peer = importlib.util.find_spec("sklearn") is not None
+    peer = _forest_rate(_FEW_STATES if quick else _FOREST_STATES) if has_peer else None
+    for dtype, bits in ((jnp.float32, 32), (jnp.float64, 64)):
+        batch = states(count, dtype)
+        cost = jax.vmap(system.iteration_cost)
+        found = per_second(jax.jit(cost), batch, count)
+        alone, bound = roofline_s(cost, batch, bits=bits)
+        yield Row(
+            path="surrogate",
+            measured=f"iteration cost, {count:,} states, float{bits}",
+            value=found,
+            unit="states/s",
+            peer="nine random forests of a layer (Vidur)" if peer else "",
+            ratio=found / peer if peer else None,
+            limit=bound,
+            of_limit=alone * found / count,
+        )
+
+
 def speeds() -> Iterator[Speed]:
     """Of the specialised cost, of its operators, and of nine forests of a layer."""
     system = cj.System.load("h200-sxm", "llama-3.1-8b")
@@ -77,18 +104,18 @@ def speeds() -> Iterator[Speed]:
         for dtype in (jnp.float32, jnp.float64):
             rate = per_second(compiled, states(STATES, dtype), STATES)
             yield Speed(f"{name}, {dtype.__name__}", rate)
-    yield Speed("nine random forests of a layer", _forest_rate())
+    yield Speed("nine random forests of a layer", _forest_rate(_FOREST_STATES))
 
 
-def _forest_rate() -> float:
+def _forest_rate(count: int) -> float:
     rng = np.random.default_rng(0)
     tokens = np.arange(1.0, 4097.0, 8.0)[:, None]
     trees = [forest(tokens, 1e-6 * tokens[:, 0] * rng.uniform(0.9, 1.1, len(tokens)))] * 9
-    asked = rng.integers(1, 4096, (_FOREST_STATES, 1)).astype(float)
+    asked = rng.integers(1, 4096, (count, 1)).astype(float)
     start = time.perf_counter()
     for each in trees:
         each.predict(asked)
-    return _FOREST_STATES / (time.perf_counter() - start)
+    return count / (time.perf_counter() - start)
 
 
 def conducts() -> Iterator[Conduct]:
