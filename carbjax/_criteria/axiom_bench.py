@@ -115,8 +115,9 @@ class Bench:
             self.needs_game = needs_game(self.method)
         run = self.run(((Request(0.0, 64, 8),), (Request(0.0, 8, 64),)))
         try:
-            once = self.charge(run).total
-            twice = self.charge(run._replace(timeline=_doubled(run.timeline))).total
+            once = self.charge(run).shares.sum()
+            doubled = run._replace(timeline=_doubled(run.timeline))
+            twice = self.charge(doubled).shares.sum()
         except Refused:
             return "run"
         return "timeline" if twice > 1.5 * once else "run"

@@ -106,10 +106,10 @@ def _asked(
 def _affords(bench: Bench, index: int, effort: Effort) -> bool:
     """Whether the workload is one that is judged, however long an attribution takes.
 
-    Of one that takes too long even for a single request every second round of the loads is
-    left out, or more of them.
+    Of one that takes too long even for a single request only every second round of the
+    loads is judged, or every third, and so on.
     """
-    rounds = math.ceil(_FEWEST_ATTRIBUTIONS * (effort.cpu_s or 0.0) / (2 * _MOST_CPU_S))
+    rounds = math.ceil(_FEWEST_ATTRIBUTIONS * (effort.cpu_s or 0.0) / _MOST_CPU_S)
     loads = len({cut.load for cut in bench.cuts})
     return index // loads % max(rounds, 1) == 0
 

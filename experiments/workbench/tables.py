@@ -39,7 +39,7 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     written = [folder / f"{each}.csv" for each in tables]
     for path, rows in zip(written, tables.values(), strict=True):
-        pa_csv.write_csv(rows, path, pa_csv.WriteOptions(quoting_style="none"))
+        pa_csv.write_csv(rows, path, pa_csv.WriteOptions(quoting_style="needed"))
     images = [folder / f"{name}{suffix}" for suffix in (".png", ".svg")]
     # A figure of the same numbers is the same file.
     with matplotlib.rc_context({"svg.hashsalt": name}):

@@ -131,3 +131,5 @@ def test_what_a_method_looks_at():
     assert Bench(sinners.by_tokens, SYSTEM, None).route == "timeline"
     assert Bench(half, SYSTEM, None).route == "run"
     assert Bench("shapley", SYSTEM, None).route == "game"
+    # Its totals alone are the timeline's.
+    assert Bench("replay", SYSTEM, None).route == "run"
