@@ -3,6 +3,7 @@
 import copy
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
@@ -86,18 +87,42 @@ class ServingGame(AbstractGame):
         return game
 
     def components(self, coalition: Bool[Array, " players"]) -> Emissions:
-        """v by component of serving only `coalition`."""
-        present = coalition[self.player]
-        queue = make_queue(present, self.arrival, self.prefill, self.decode)
-        observers = (TotalsObserver(self.footprint),)
-        _, (account,) = run(queue, self.server, observers)
-        return self.standing + account.totals.emissions
+        """v by component of serving only `coalition`; under `vmap` runs are lanes."""
+        arrays, static = eqx.partition(self, eqx.is_array)
+
+        @jax.custom_batching.custom_vmap
+        def of(arrays, coalition):
+            return _served(eqx.combine(arrays, static), coalition)
+
+        @of.def_vmap
+        def of_many(size, batched, arrays, coalitions):
+            axes = jax.tree.map(lambda is_batched: 0 if is_batched else None, batched)
+            if batched[1] and not any(jax.tree.leaves(batched[0])):
+                found = _served(eqx.combine(arrays, static), coalitions.T)
+            else:
+                of_one = lambda a, c: _served(eqx.combine(a, static), c)  # noqa: E731
+                found = jax.vmap(of_one, axes, axis_size=size)(arrays, coalitions)
+            return found, jax.tree.map(lambda _: True, found)
+
+        return of(arrays, coalition)
 
     @property
     def standing(self) -> Emissions:
         """v of the empty coalition, by component."""
         start, end = self.window[0], self.window[1]
         return self.footprint.standing(start, end, self.server.intensity)
+
+
+def _served(game: ServingGame, coalition: Bool[Array, "players *lanes"]) -> Emissions:
+    """v by component of serving only `coalition`, or those of many in lockstep."""
+    present = coalition[game.player]
+
+    def by_slot(x: Array) -> Array:
+        return x.reshape(-1, *(1 for _ in present.shape[1:]))
+
+    queue = make_queue(present, *map(by_slot, (game.arrival, game.prefill, game.decode)))
+    _, (account,) = run(queue, game.server, (TotalsObserver(game.footprint),))
+    return game.standing + account.totals.emissions
 
 
 def _require_window(start: float, end: float, first_arrival: float) -> None:

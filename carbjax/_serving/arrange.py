@@ -30,12 +30,14 @@ class Arrangement:
     player: Int[Array, " slots"]
     order: Int[np.ndarray, " requests"]
     zero_s: float
+    arrival_rest: Float[Array, " slots"] | None  # s that 32 bits have rounded off
 
     def queue(self, present: Bool[Array, " slots"] | None = None) -> Queue:
         """The queue of the `present` requests, given in this order."""
         if present is None:
             present = jnp.ones(self.arrival.shape, bool)
-        return make_queue(present, self.arrival, self.prefill, self.decode, self.player)
+        columns = self.arrival, self.prefill, self.decode, self.player
+        return make_queue(present, *columns, self.arrival_rest)
 
     @property
     def requests(self) -> tuple[Array, Array, Array, Array]:
@@ -82,14 +84,26 @@ def arrange(workload: Workload, *, pad: bool) -> Arrangement:
         )
     size = power_of_two(len(order), least=_SMALLEST) if pad else len(order)
     extra = (0, size - len(order))
+    seconds, rest = _in_two(np.pad(arrival, extra, mode="edge"))
     return Arrangement(
-        arrival=jnp.asarray(np.pad(arrival, extra, mode="edge")),
+        arrival=seconds,
+        arrival_rest=rest,
         prefill=jnp.asarray(np.pad(prefill, extra), counts),
         decode=jnp.asarray(np.pad(decode, extra), counts),
         player=jnp.asarray(np.pad(workload.player[order], extra)),
         order=order,
         zero_s=zero_s,
     )
+
+
+def _in_two(
+    seconds: Float[np.ndarray, " slots"],
+) -> tuple[Float[Array, " slots"], Float[Array, " slots"] | None]:
+    """The seconds in JAX's float type, and what 32 bits of it round off."""
+    rounded = jnp.asarray(seconds, float)
+    if rounded.dtype == seconds.dtype:
+        return rounded, None
+    return rounded, jnp.asarray(seconds - np.asarray(rounded, seconds.dtype), float)
 
 
 def _require_clock(last_arrival_s: float) -> None:

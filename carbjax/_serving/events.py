@@ -13,12 +13,12 @@ _SNAP = 1e-9  # relative: a real-valued step this close to an event has reached 
 
 
 def fit_whole(
-    iterations: Float[Array, ""],
-    latency: Float[Array, "3"],
-    duration: Float[Array, ""],
-    arrival_gap: Float[Array, ""],
-    change_gap: Float[Array, ""],
-) -> tuple[Bool[Array, ""], Float[Array, ""]]:
+    iterations: Float[Array, "*lanes"],
+    latency: Float[Array, "3 *lanes"],
+    duration: Float[Array, "*lanes"],
+    arrival_gap: Float[Array, "*lanes"],
+    change_gap: Float[Array, "*lanes"],
+) -> tuple[Bool[Array, "*lanes"], Float[Array, "*lanes"]]:
     """Whether a run of whole iterations stops where it must, else a shorter length.
 
     The last iteration begins before the arrival; a run ends before the intensity
@@ -37,11 +37,11 @@ def fit_whole(
 
 
 def fit_real(
-    iterations: Float[Array, ""],
-    gap: Float[Array, ""],
+    iterations: Float[Array, "*lanes"],
+    gap: Float[Array, "*lanes"],
     batch: Batch,
     cost: AbstractIterationCost,
-) -> tuple[Float[Array, ""], Bool[Array, ""], Float[Array, ""]]:
+) -> tuple[Float[Array, "*lanes"], Bool[Array, "*lanes"], Float[Array, "*lanes"]]:
     """Real iterations of a run that may end at an event, and as `fit_whole`.
 
     Newton's method across proposals finds how many iterations fit. A run that reaches
@@ -51,7 +51,7 @@ def fit_real(
 
     def duration(m):
         measured = measure(m, batch, cost)
-        return jnp.sum(measured.weights * measured.latency), measured.latency
+        return jnp.sum(measured.weights * measured.latency, axis=0), measured.latency
 
     fixed = jax.lax.stop_gradient(iterations)
     (value, latency), (rate, _) = jax.jvp(duration, (fixed,), (jnp.ones_like(fixed),))

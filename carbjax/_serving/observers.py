@@ -45,14 +45,14 @@ class AbstractObserver(eqx.Module):
 
 
 def phase_sums(
-    values: Float[Array, "3"], weights: Float[Array, "3"], batch: Batch
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    values: Float[Array, "3 *lanes"], weights: Float[Array, "3 *lanes"], batch: Batch
+) -> tuple[Float[Array, "*lanes"], Float[Array, "*lanes"]]:
     """A step's sum of `values` (latency or energy at its nodes), by prefill and decode.
 
     An iteration of both phases is split by the Shapley value of the game between its
     prefill chunks as one player and its decodes as the other.
     """
-    total = jnp.sum(weights * values)
+    total = jnp.sum(weights * values, axis=0)
     both = (values[1] - values[2] + values[0]) / 2
     prefill = jnp.where(batch.has_both_phases, both, total)
     prefill = jnp.where(batch.is_run, 0.0, prefill)
@@ -63,9 +63,9 @@ class Totals(eqx.Module):
     """Sums over a run."""
 
     emissions: Emissions  # above the empty coalition's
-    busy_s: Float[Array, ""]
-    gpu_energy_j: Float[Array, ""]
-    num_iterations: Float[Array, ""]
+    busy_s: Float[Array, "*lanes"]
+    gpu_energy_j: Float[Array, "*lanes"]
+    num_iterations: Float[Array, "*lanes"]
 
 
 class TotalsObserver(AbstractObserver):
@@ -80,8 +80,8 @@ class TotalsObserver(AbstractObserver):
     def observe(self, account: Account, step: Step) -> Account:
         before: Totals = account.totals
         measured = step.measured
-        latency = jnp.sum(measured.weights * measured.latency)
-        energy = jnp.sum(measured.weights * measured.energy)
+        latency = jnp.sum(measured.weights * measured.latency, axis=0)
+        energy = jnp.sum(measured.weights * measured.energy, axis=0)
         emissions = step_emissions(self.footprint, step.batch, measured, step.intensity)
         totals = Totals(
             emissions=before.emissions + emissions,
@@ -93,14 +93,17 @@ class TotalsObserver(AbstractObserver):
 
 
 def step_emissions(
-    footprint: Footprint, batch: Batch, measured: Measured, intensity: Float[Array, ""]
+    footprint: Footprint,
+    batch: Batch,
+    measured: Measured,
+    intensity: Float[Array, "*lanes"],
 ) -> Emissions:
     """What iterations of this batch emit at this mean intensity."""
     rates = footprint.rates
     electricity = rates.electricity(measured.latency, measured.energy)
     prefill_j, decode_j = phase_sums(electricity, measured.weights, batch)
     grams = intensity / JOULES_PER_KWH
-    busy = jnp.sum(measured.weights * measured.latency)
+    busy = jnp.sum(measured.weights * measured.latency, axis=0)
     return Emissions(
         prefill=prefill_j * grams,
         decode=decode_j * grams,
@@ -113,9 +116,9 @@ def step_emissions(
 class Times(eqx.Module):
     """When each request was first scheduled, had its prompt read, and finished."""
 
-    start_s: Float[Array, " slots"]
-    first_token_s: Float[Array, " slots"]
-    finish_s: Float[Array, " slots"]
+    start_s: Float[Array, "slots *lanes"]
+    first_token_s: Float[Array, "slots *lanes"]
+    finish_s: Float[Array, "slots *lanes"]
 
 
 class TimesObserver(AbstractObserver):
@@ -128,7 +131,7 @@ class TimesObserver(AbstractObserver):
     def observe(self, account: Account, step: Step) -> Account:
         before: Times = account.slots
 
-        def mark(old: Float[Array, " slots"], who: Bool[Array, " slots"], when):
+        def mark(old: Float[Array, "slots *lanes"], who: Bool[Array, "slots *lanes"], when):
             return jnp.where(who, when, old)
 
         starts = (

@@ -24,24 +24,23 @@ class Boundary(eqx.Module):
     """What a policy sees between two iterations."""
 
     queue: Queue
-    prefill_left: Float[Array, " slots"]  # prompt tokens still to read
-    active: Bool[Array, " slots"]  # admitted and not finished
-    arrived: Bool[Array, " slots"]  # waiting, and here
-    has_seat: Bool[Array, " slots"]  # within the caps on requests and KV if admitted
-    rank: Num[Array, " slots"]  # 1 for the first in the queue
-    prefill_ahead: Num[Array, " slots"]  # prompt tokens of the queue up to here
-    need_ahead: Num[Array, " slots"]  # chunk budget that those before it ask for
-    idle: Bool[Array, ""]  # nothing runs
+    prefill_left: Float[Array, "slots *lanes"]  # prompt tokens still to read
+    active: Bool[Array, "slots *lanes"]  # admitted and not finished
+    arrived: Bool[Array, "slots *lanes"]  # waiting, and here
+    has_seat: Bool[Array, "slots *lanes"]  # within the caps on requests and KV if admitted
+    rank: Num[Array, "slots *lanes"]  # 1 for the first in the queue
+    prefill_ahead: Num[Array, "slots *lanes"]  # prompt tokens of the queue up to here
+    need_ahead: Num[Array, "slots *lanes"]  # chunk budget that those before it ask for
+    idle: Bool[Array, "*lanes"]  # nothing runs
 
 
 class Plan(eqx.Module):
     """The batch of the next iteration."""
 
-    admit: Bool[Array, " slots"]
-    prefilling: Bool[Array, " slots"]
-    chunk: Float[Array, " slots"]  # prompt tokens read
-    decoding: Bool[Array, " slots"]
-    open: Bool[Array, ""]  # a request that arrives during a decode run may join
+    prefilling: Bool[Array, "slots *lanes"]  # those admitted now are among them
+    chunk: Float[Array, "slots *lanes"]  # prompt tokens read
+    decoding: Bool[Array, "slots *lanes"]
+    open: Bool[Array, "*lanes"]  # a request that arrives during a decode run may join
 
 
 Policy = Callable[[Boundary, Caps], Plan]
@@ -63,16 +62,15 @@ def chunked_prefill(boundary: Boundary, caps: Caps) -> Plan:
     decoding = boundary.active & ~begun
     need_ahead = boundary.need_ahead
     counts, real = need_ahead.dtype, boundary.prefill_left.dtype
-    num_decoding = jnp.sum(decoding, dtype=counts)
+    num_decoding = jnp.sum(decoding, dtype=counts, axis=0)
     room = jnp.maximum(caps.max_num_batched_tokens - num_decoding, 0).astype(real)
     # First come, first served: at most one prompt is begun and not yet read.
     rest = jnp.where(begun, jnp.minimum(boundary.prefill_left, room), 0.0)
-    room = room - jnp.sum(rest)
+    room = room - jnp.sum(rest, axis=0)
     ahead = jnp.maximum(need_ahead.astype(real), 0.0)  # real sums may round below 0
     admit = boundary.arrived & boundary.has_seat & (ahead < room)
     first = jnp.where(admit, jnp.minimum(boundary.queue.prefill, room - ahead), 0.0)
     return Plan(
-        admit=admit,
         prefilling=admit | (rest > 0),
         chunk=rest + first,
         decoding=decoding,
@@ -80,15 +78,16 @@ def chunked_prefill(boundary: Boundary, caps: Caps) -> Plan:
     )
 
 
-def _whole_prompts(boundary: Boundary, caps: Caps, may_admit: Bool[Array, ""]) -> Plan:
+def _whole_prompts(
+    boundary: Boundary, caps: Caps, may_admit: Bool[Array, "*lanes"]
+) -> Plan:
     fits = boundary.prefill_ahead <= caps.max_num_batched_tokens
     fits = fits | (boundary.rank == 1)
     admit = boundary.arrived & boundary.has_seat & fits & may_admit
     return Plan(
-        admit=admit,
         prefilling=admit,
         chunk=jnp.where(admit, boundary.queue.prefill, 0.0),
-        decoding=boundary.active & ~jnp.any(admit),
+        decoding=boundary.active & ~jnp.any(admit, axis=0),
         open=may_admit,
     )
 

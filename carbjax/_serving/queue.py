@@ -25,6 +25,7 @@ class Queue(eqx.Module):
     order_prefill: Num[Array, " slots"]
     order_reservation: Num[Array, " slots"]
     order_need: Num[Array, " slots"]
+    arrival_rest: Float[Array, " slots"] | None = None  # s that `arrival` has rounded off
 
 
 def make_queue(
@@ -33,6 +34,7 @@ def make_queue(
     prefill: Num[Array, " slots"],
     decode: Num[Array, " slots"],
     player: Int[Array, " slots"] | None = None,
+    arrival_rest: Float[Array, " slots"] | None = None,
 ) -> Queue:
     """A queue of the `present` requests, given in order of (arrival, index).
 
@@ -41,14 +43,14 @@ def make_queue(
     out here: they are never scheduled.
     """
     if player is None:
-        player = jnp.arange(len(prefill))
+        player = jnp.arange(len(prefill)).reshape(prefill.shape)
     present = present & ((prefill > 0) | (decode > 0))
     counts = prefill.dtype
     reservation = prefill + decode
     need = jnp.maximum(prefill, 1)
 
     def order(values: Num[Array, " slots"]) -> Num[Array, " slots"]:
-        return jnp.cumsum(jnp.where(present, values, 0), dtype=counts)
+        return jnp.cumsum(jnp.where(present, values, 0), axis=0, dtype=counts)
 
     real = arrival.dtype
     return Queue(
@@ -63,6 +65,7 @@ def make_queue(
         order_prefill=order(prefill),
         order_reservation=order(reservation),
         order_need=order(need),
+        arrival_rest=arrival_rest,
     )
 
 

@@ -1,6 +1,9 @@
 """Runs of the engine from the first arrival to the last token."""
 
+import functools as ft
+
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
 from carbjax._serving.engine import Progress, Server, Step, advance, begin, has_work
@@ -14,18 +17,27 @@ Observers = tuple[AbstractObserver, ...]
 def run(queue: Queue, server: Server, observers: Observers) -> tuple[Progress, Accounts]:
     """The final state and what each observer gathered; each request has its own slot.
 
-    To be called under `jit`, and `vmap` over queues: lanes advance in lockstep.
+    To be called under `jit`. Arrays of the queue have shape (slots,), or (slots, lanes)
+    for many queues that advance in lockstep; what lanes share is (slots, 1). As under
+    `vmap`, which puts lanes first, but sums over slots are then sums of vectors.
     Forward-mode differentiable.
     """
 
     def step(state: tuple[Progress, Accounts]) -> tuple[Progress, Accounts]:
-        progress, taken = advance(queue, state[0], server)
-        return progress, observe_all(observers, state[1], taken)
+        before, accounts = state
+        progress, taken = advance(queue, before, server)
+        seen = observe_all(observers, accounts, taken)
+        if queue.present.ndim > 1:  # some lanes have finished
+            goes_on = has_work(queue, before)
+            keep = ft.partial(jnp.where, goes_on)
+            seen = jax.tree.map(keep, seen, accounts)
+        return progress, seen
 
     def unfinished(state: tuple[Progress, Accounts]) -> Bool[Array, ""]:
-        return has_work(queue, state[0])
+        return jnp.any(has_work(queue, state[0]))
 
-    return jax.lax.while_loop(unfinished, step, _start(queue, observers))
+    with jax.numpy_rank_promotion("allow"):  # numbers of a lane meet those of its slots
+        return jax.lax.while_loop(unfinished, step, _start(queue, observers))
 
 
 def run_bounded(
@@ -66,5 +78,12 @@ def observe_all(observers: Observers, accounts: Accounts, step: Step) -> Account
 
 
 def _start(queue: Queue, observers: Observers) -> tuple[Progress, Accounts]:
-    num_slots = queue.arrival.shape[0]
-    return begin(queue), tuple(observer.zero(num_slots) for observer in observers)
+    num_slots, *lanes = queue.present.shape
+
+    def spread(x: Array) -> Array:
+        return jnp.broadcast_to(
+            x.reshape(*x.shape, *(1 for _ in lanes)), (*x.shape, *lanes)
+        )
+
+    zeros = (observer.zero(num_slots) for observer in observers)
+    return begin(queue), tuple(jax.tree.map(spread, zero) for zero in zeros)

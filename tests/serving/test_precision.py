@@ -48,6 +48,27 @@ def test_a_busy_run_ends_when_it_does_in_64_bits():
     assert np.median(gaps) < np.spacing(np.float32(truth.max()))
 
 
+def test_arrivals_after_hours_join_the_iterations_that_they_join_in_64_bits():
+    """Seconds of 32 bits lie 1 ms apart by then, about as long as an iteration."""
+    case = next(c for c in cases(7, 50, max_requests=4) if c.policy == "prefill_first")
+    rng = np.random.default_rng(3)
+    count = 300
+    arrival = np.r_[0.0, 10_000 + np.sort(rng.uniform(0, 1.0, count - 1))]
+    prompts, answers = rng.integers(1, 30, count), rng.integers(1, 20, count)
+
+    def work():
+        _, few, system = judged(case, np.random.default_rng(1), "always_on")
+        many = Workload(few.start_s + arrival, prompts, answers, epoch=few.epoch)
+        timeline = serve(many, system)
+        return timeline.num_iterations, timeline.energy_j
+
+    iterations, energy_j = work()
+    with jax.enable_x64(False):
+        fewer_bits = work()
+    assert fewer_bits[0] == iterations
+    assert fewer_bits[1] == pytest.approx(energy_j, rel=1e-5)
+
+
 def test_shares_of_a_large_game_do_not_add_up_roundings():
     """All values hold something large that is nobody's doing but the first player's."""
     values = np.random.default_rng(3).uniform(0, 1, 2**14)
