@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float
 
 import carbjax as cj
+from benchmarks._decode_table import fit_decode_table
 from benchmarks._forest import Matrix, forest_predictions, rounded_tokens
 from carbjax._fitting import splits as sp
-from carbjax._fitting.attention_table import fit_decode_table
 from carbjax._fitting.axes import cached, chunks, contexts
 from carbjax._fitting.recipes import tasks
 from carbjax._fitting.record import gpu_facts

@@ -28,11 +28,9 @@ def require_writable(path: str | os.PathLike[str], suffixes: Sequence[str]) -> N
             f"there is no folder {str(target.parent)!r}.", file=path, hint="Make it first."
         )
     trial = _temporary(target)
-    try:
+    with naming(path):
         trial.touch()
         trial.unlink()
-    except OSError as cause:
-        raise _refused(path, cause) from None
 
 
 @contextlib.contextmanager
@@ -44,15 +42,27 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     """
     target = _target(path)
     temporary = _temporary(target)
+    with naming(path):
+        try:
+            yield temporary
+            _to_disk(temporary)
+            os.replace(temporary, target)
+            _to_disk(target.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Within it an `OSError` becomes an `OutputError` that names `path`."""
     try:
-        yield temporary
-        _to_disk(temporary)
-        os.replace(temporary, target)
-        _to_disk(target.parent)
+        yield
     except OSError as cause:
-        raise _refused(path, cause) from None
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise OutputError(
+            f"cannot be written ({_reason(cause)}).",
+            file=path,
+            hint="Give a place where you may write, with room for it.",
+        ) from None
 
 
 def _to_disk(path: pathlib.Path) -> None:
@@ -78,11 +88,3 @@ def _reason(cause: OSError) -> str:
     if cause.errno is not None:
         return os.strerror(cause.errno)
     return next(iter(str(cause).splitlines()), type(cause).__name__)
-
-
-def _refused(path: str | os.PathLike[str], cause: OSError) -> OutputError:
-    return OutputError(
-        f"cannot be written ({_reason(cause)}).",
-        file=path,
-        hint="Give a place where you may write, with room for it.",
-    )

@@ -61,10 +61,12 @@ class Workload(eqx.Module):
 
     @property
     def num_requests(self) -> int:
+        """How many requests there are, null players included."""
         return len(self.arrival_s)
 
     @property
     def num_players(self) -> int:
+        """How many share the bill."""
         return int(self.player.max()) + 1 if len(self.player) else 0
 
     @property

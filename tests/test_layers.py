@@ -7,7 +7,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "carbjax"
 LAYERS = (
     "_version _units _errors _files _progress _settings _runtime _workload _traces "
     "_datasets _hardware _profiles _surrogate _fitting _profiler _carbon _serving _games "
-    "_estimators _attribution _criteria _fleet _ledger _plots _report _cli"
+    "_estimators _attribution _criteria _fleet _ledger _plots _report _cli __main__"
 ).split()
 
 

@@ -159,6 +159,7 @@ class Intensity(eqx.Module):
 
     @property
     def is_constant(self) -> bool:
+        """Whether it is the same at all times, and needs no calendar."""
         return bool(np.isinf(self.edges_s[0]))
 
     @property

@@ -24,8 +24,10 @@ def command(
 ) -> None:
     """Say who is responsible for which grams of CO2e in TRACE.
 
-    TRACE is a file (Azure LLM 2023 or 2024, Mooncake, or carbjax's own columns, plain or
-    gz), or `sample` for a small made-up trace that ships with carbjax.
+    TRACE is a file, plain or gz: Azure LLM, BurstGPT, Mooncake, vLLM's benchmark,
+    OpenTelemetry spans, or the columns request_id, tenant_id, arrival, prompt_tokens and
+    decode_tokens, of which the first two may be absent. Or it is `sample`, a small
+    made-up trace that ships with carbjax.
 
     By default idle and embodied carbon is spread by use (--idle usage), so that all of
     the footprint is somebody's; --idle unattributed leaves it with the provider.

@@ -20,7 +20,7 @@ from carbjax._files import require_writable
 from carbjax._ledger import LEDGER_SUFFIXES, ledger_table, write_ledger
 from carbjax._serving.configuration import make_intensity, make_system
 from carbjax._settings.sections import OutputSettings, RunSettings, TraceSettings
-from carbjax._traces import NO_CALENDAR, read_trace_report
+from carbjax._traces import NO_CALENDAR, TraceReport, read_trace_report, tie_notes
 from carbjax._workload import Workload
 
 NUM_STAGES = 4
@@ -93,14 +93,25 @@ def read_workload(trace: TraceSettings) -> Requests:
     """The requests that `trace` asks for."""
     path = trace_path(trace.path)
     whole, report = read_trace_report(path, trace.format, trace.tz, trace.tenants)
-    # Whether a calendar is missed depends on the intensity: that is checked, not noted.
-    notes = [note.removesuffix(".") for note in report.notes if note != NO_CALENDAR]
+    placed = whole if trace.epoch is None else _placed(whole, trace)
+    chosen = selected(_labelled(placed), trace)
+    notes = _notes(report, whole, chosen)
     if trace.epoch is not None:
-        whole = _placed(whole, trace)
         notes.append(f"Second 0 of the trace was set to {trace.epoch}")
-    chosen = selected(_labelled(whole), trace)
     workload, tenants = _players(chosen, trace, report.num_tenants is not None)
-    return Requests(workload, tenants, tuple(notes))
+    plain = tuple(note.removesuffix(".") for note in notes)
+    return Requests(workload, tenants, plain)
+
+
+def _notes(report: TraceReport, whole: Workload, chosen: Workload) -> list[str]:
+    """What a reader must know of the requests that were chosen, and of their trace."""
+    # Whether a calendar is missed depends on the intensity: that is checked, not noted.
+    notes = [note for note in report.notes if note != NO_CALENDAR]
+    if chosen.num_requests == whole.num_requests:
+        return notes
+    # They count requests and name rows that may not be among those chosen.
+    others = [note for note in notes if note not in tie_notes(whole)]
+    return [*tie_notes(chosen), *(f"Whole trace: {note}" for note in others)]
 
 
 def _players(

@@ -9,7 +9,7 @@ from typing import Any
 
 from carbjax._cli.progress import progress
 from carbjax._errors import ConfigError
-from carbjax._files import replacing, require_writable
+from carbjax._files import require_writable
 from carbjax._hardware import accelerator, model
 from carbjax._profiler import (
     SLOW,
@@ -29,7 +29,6 @@ from carbjax._profiler import (
     outcome,
     require_same_gpu,
     without,
-    write_profile,
 )
 from carbjax._profiler.gpu import AbstractGpu
 from carbjax._version import __version__
@@ -118,8 +117,7 @@ def run_profile(
         plan, measured, device, protocol, tensor_parallel=request.tensor_parallel
     )
     about = _about(request, device, gpu)
-    with replacing(request.out) as temporary:
-        write_profile(found.profile, metadata(plan, found, protocol, about), temporary)
+    found.profile.to_parquet(request.out, metadata(plan, found, protocol, about))
     return _answer(request, plan, found, about)
 
 

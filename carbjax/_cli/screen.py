@@ -147,12 +147,13 @@ def _footnotes(outcome: Outcome) -> list[str]:
     )
     idle = outcome.settings.attribution.idle
     spread = "left unattributed" if idle == "unattributed" else f"spread by {idle}"
+    flags = [flag for flag in found.flags if flag != f"idle {spread}"]  # said above them
     energy_j = found.energy_j.sum() + found.unattributed_energy_j
     lines = [
         f"Electricity: {energy_j / JOULES_PER_WH:.4g} Wh at the site's meter.",
         f"Of the total: {parts}; the machine's share is {spread}.",
         f"Shares and unattributed miss the total by {found.residual:.1e} g.",
-        *(f"Note: {flag}" for flag in found.flags),
+        *(f"Note: {flag}" for flag in flags),
         *(f"Wrote {path}" for path in (output.out, output.figure) if path is not None),
     ]
     return [*lines, f"Took {outcome.seconds:.1f} s."]

@@ -1,9 +1,7 @@
 """A file from the network, whole and checked, or not at all."""
 
 import http.client
-import os
 import pathlib
-import secrets
 import time
 import urllib.error
 import urllib.request
@@ -11,6 +9,7 @@ import urllib.request
 from carbjax._datasets.catalogue import DataFile
 from carbjax._datasets.checksums import require_content
 from carbjax._errors import FetchError
+from carbjax._files import naming, replacing
 from carbjax._progress import report
 from carbjax._version import __version__
 
@@ -22,21 +21,15 @@ _PASSING = {408, 425, 429, 500, 502, 503, 504}
 
 
 def download(url: str, file: DataFile, target: pathlib.Path) -> None:
-    """Nothing; `target` holds the file. Raises `FetchError`, and then it is as it was."""
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    try:
+    """Nothing; `target` holds the file. When it raises, `target` is as it was.
+
+    Raises `FetchError` where the file cannot be had, `OutputError` where not written.
+    """
+    with naming(target):
         target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as temporary:
         _tried(url, file, temporary)
         require_content(temporary, file, f"It came from {url}; try again.")
-        os.replace(temporary, target)
-    except OSError as cause:
-        raise FetchError(
-            f"it cannot be written ({cause}).",
-            file=target,
-            hint="Free some disk, or name another folder.",
-        ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _tried(url: str, file: DataFile, temporary: pathlib.Path) -> None:

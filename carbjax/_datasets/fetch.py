@@ -47,7 +47,8 @@ def fetch(
     - `cache`: where downloads are kept; by default in the user's cache folder.
 
     A set comes whole from the mirror, or from cache and source. Raises `FetchError`: a
-    name that is not known, a file that is not what it should be, a network that fails.
+    name that is not known, a file that is not what it should be, a network that fails;
+    `OutputError` where the cache cannot be written.
     """
     wanted = data_set(name)
     folder = os.environ.get(MIRROR) if mirror is None else mirror

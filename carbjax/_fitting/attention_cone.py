@@ -23,42 +23,30 @@ def cone(
     short requests added at fixed pairs may then make the kernel faster, as they do
     where a kernel waits for its longest request. The first piece is the launch.
     """
-    pairs, count = len(pair_knots), len(lengths)
-    width = 3 + pairs + count + (0 if kv_knots is None else 1 + len(kv_knots))
-    x, y, g = 1 + pairs, 2 + pairs, 3 + pairs
+    num_kv = 0 if kv_knots is None else 1 + len(kv_knots)
+    # Unit vectors, in the order of the columns of `KernelForm`.
+    unit = np.eye(3 + len(pair_knots) + len(lengths) + num_kv)
+    ends = np.cumsum([1, len(pair_knots), 2, len(lengths)])
+    (launch,), bent, (x, y), larger, kv = np.split(unit, ends)
+    # A smooth min(s x, y), and what max(s x, y) has above s x.
+    short = [s * x + y - row for s, row in zip(lengths, larger, strict=True)]
+    long = [row - s * x for s, row in zip(lengths, larger, strict=True)]
 
-    def column(**entries):
-        row = np.zeros(width)
-        for at, value in entries.values():
-            row[at] += value
-        return row
-
-    def unit(at):
-        return column(a=(at, 1.0))
-
-    # Non-decreasing in every feature; the comments name the pieces.
-    columns = [unit(0), unit(x), unit(y)]
-    for i, knot in enumerate(pair_knots):
-        columns.append(unit(1 + i))  # y / (y + b)
-        columns.append(column(a=(y, 1.0), b=(1 + i, -knot)))  # y^2 / (y + b)
-    for j, s in enumerate(lengths):
-        columns.append(unit(g + j))  # a smooth max(s x, y)
-        columns.append(column(a=(x, s), b=(y, 1.0), c=(g + j, -1.0)))  # a smooth min
+    columns = [launch, x, y, *_bends(y, bent, pair_knots)]
+    columns += itertools.chain.from_iterable(zip(larger, short, strict=True))
     if kv_knots is not None:
-        columns.append(unit(g + count))
-        for m, knot in enumerate(kv_knots):
-            at = g + count + 1 + m
-            columns.append(unit(at))
-            columns.append(column(a=(g + count, 1.0), b=(at, -knot)))
+        columns += [kv[0], *_bends(kv[0], kv[1:], kv_knots)]
     growing = np.eye(1 + len(token_knots))
     pieces = [np.outer(f, c) for f, c in itertools.product(growing, columns)]
     if monotone == REQUESTS:
-        long = [column(a=(g + j, 1.0), b=(x, -s)) for j, s in enumerate(lengths)]
-        short = [
-            column(a=(x, s), b=(y, 1.0), c=(g + j, -1.0)) for j, s in enumerate(lengths)
-        ]
         pieces += [np.outer(f, c) for f, c in itertools.product(growing, long)]
         for i, knot in enumerate(token_knots):
             fading = (growing[0] - growing[1 + i]) / knot  # 1 / (x + a)
-            pieces += [np.outer(fading, c) for c in [unit(y), *short, *long]]
+            pieces += [np.outer(fading, c) for c in [y, *short, *long]]
     return np.stack(pieces)
+
+
+def _bends(linear, rows, knots) -> list[np.ndarray]:
+    """`y / (y + b)`, where it bends down, and `y^2 / (y + b)`, up, for each knot b."""
+    pairs = ((row, linear - b * row) for row, b in zip(rows, knots, strict=True))
+    return list(itertools.chain.from_iterable(pairs))

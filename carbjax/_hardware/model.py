@@ -105,6 +105,7 @@ class ModelShape(eqx.Module):
 
     @property
     def weight_bytes(self) -> float:
+        """Bytes of all weights, before any sharding."""
         return self.num_parameters * self.bytes_per_weight
 
     @property

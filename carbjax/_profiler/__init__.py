@@ -23,4 +23,3 @@ from carbjax._profiler.result import (
 )
 from carbjax._profiler.session import measure_plan as measure_plan
 from carbjax._profiler.shape import LayerShape as LayerShape
-from carbjax._profiler.write import write_profile as write_profile

@@ -1,4 +1,4 @@
-"""Reader of carbjax's own format of profiles, CSV or Parquet (see docs/surrogate.md)."""
+"""Reader of carbjax's own format of profiles, CSV or Parquet (see docs/profiler.md)."""
 
 import json
 
@@ -14,6 +14,7 @@ from carbjax._profiles.gathering import (
 from carbjax._profiles.kind import Context, Kind
 from carbjax._profiles.profile import (
     COLUMNS,
+    DERIVED,
     OPERATORS,
     TEXT_COLUMNS,
     UNKNOWN_IS_NAN,
@@ -66,22 +67,25 @@ def _own(table: Table, context: Context) -> Profile:
 
 
 def _columns(table: Table) -> dict[str, np.ndarray]:
-    """The columns that the file has, sizes without a value as 0."""
+    """The columns that the file has; without a value a size is 0, a weight 1.
+
+    What follows from other columns is NaN there: `Profile.of` fills it in.
+    """
     columns: dict[str, np.ndarray] = {}
     for name in table.columns:
         if name in _REQUIRED:
             continue
         if name in TEXT_COLUMNS:
             columns[name] = _text(table, name)
-        elif name in UNKNOWN_IS_NAN:
+        elif name in UNKNOWN_IS_NAN or name in DERIVED:
             columns[name] = measurements(table, name)
         else:
             absent = 1.0 if name == "weight" else 0.0
             columns[name] = np.nan_to_num(measurements(table, name), nan=absent)
-    if "power_w" not in columns and "energy_j" in columns:
-        latency = measurements(table, "latency_s")
-        positive = np.where(latency > 0, latency, np.nan)
-        columns["power_w"] = columns["energy_j"] / positive
+    if "energy_j" in columns:
+        drawn = _drawn_w(table, columns)
+        given = columns.get("power_w", drawn)
+        columns["power_w"] = np.where(np.isnan(given), drawn, given)
     if "power_w" in columns:
         known = np.isfinite(columns["power_w"]).astype(float)
         columns.setdefault("power_weight", known)
@@ -134,13 +138,17 @@ def _refuse_milliwatts(table: Table, columns: dict[str, np.ndarray]) -> None:
             )
 
 
+def _drawn_w(table: Table, columns: dict[str, np.ndarray]) -> np.ndarray:
+    """W, from energies and latencies; NaN where one of them is not known."""
+    latency = measurements(table, "latency_s")
+    return columns["energy_j"] / np.where(latency > 0, latency, np.nan)
+
+
 def _refuse_millijoules(table: Table, columns: dict[str, np.ndarray]) -> None:
     """Nothing, or the error that energies are too large for powers and times."""
     if "energy_j" not in columns:
         return
-    latency = measurements(table, "latency_s")
-    drawn = columns["energy_j"] / np.where(latency > 0, latency, np.nan)
-    power = columns["power_w"]
+    drawn, power = _drawn_w(table, columns), columns["power_w"]
     off = (
         (drawn > _MOST_POWER)
         | (drawn > _MILLIJOULES * power)

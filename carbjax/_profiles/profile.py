@@ -1,8 +1,10 @@
 """Measured operator calls as one table."""
 
 import dataclasses as dc
+import os
 from collections import Counter
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
@@ -95,7 +97,8 @@ class Profile:
 
         The rest is filled in: energy from power and power from energy; `power_weight` 1
         where power is known; new prefill tokens from `num_tokens - decode_tokens`; even
-        contexts, `decode_kv_sq = decode_kv² / decode_tokens`; bf16 weights and caches.
+        contexts, `decode_kv_sq = decode_kv² / decode_tokens`; bf16 weights and caches;
+        experts on one GPU.
 
         Raises `ProfileError` for an operator or a column that is not known, and for a
         latency that is not positive.
@@ -143,13 +146,23 @@ class Profile:
             lines.append(f"  {self.averaged:7} repeats averaged into another row")
         return "\n".join(lines)
 
-    def to_csv(self, path) -> None:
-        """Writes carbjax's own format, which `read_profile` reads back."""
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Writes carbjax's own format, which `read_profile` reads back.
+
+        The file is there whole or not at all. Raises `OutputError`.
+        """
         write_csv(path, self.columns())
 
-    def to_parquet(self, path) -> None:
-        """Writes carbjax's own format, with what was left out and averaged."""
-        write_parquet(path, self.columns(), self.quarantined, self.averaged)
+    def to_parquet(
+        self,
+        path: str | os.PathLike[str],
+        metadata: Mapping[bytes, bytes] = MappingProxyType({}),
+    ) -> None:
+        """The same as Parquet, with what was left out and averaged, and `metadata`.
+
+        The file is there whole or not at all. Raises `OutputError`.
+        """
+        write_parquet(path, self.columns(), self.quarantined, self.averaged, metadata)
 
     @property
     def weight_bytes(self) -> Floats:
@@ -158,14 +171,17 @@ class Profile:
 
     @property
     def gemm_bytes(self) -> Floats:
+        """Bytes of weights, operands and results of a GEMM."""
         return self.weight_bytes + 2.0 * self.num_tokens * (self.n + self.k)
 
     @property
     def gemm_flops(self) -> Floats:
+        """FLOPs of a GEMM."""
         return 2.0 * self.num_tokens * self.n * self.k
 
     @property
     def prefill_flops(self) -> Floats:
+        """FLOPs of the attention of chunks, two products a query-key pair."""
         return 4.0 * self.num_heads * self.head_dim * self.prefill_pairs
 
     @property
@@ -182,6 +198,7 @@ class Profile:
 
     @property
     def decode_flops(self) -> Floats:
+        """FLOPs of the attention of decodes."""
         return 4.0 * self.num_heads * self.head_dim * self.decode_kv
 
 
@@ -190,6 +207,14 @@ COLUMNS = tuple(
 )
 TEXT_COLUMNS = ("operator", "label", "source", "device", "precision")
 UNKNOWN_IS_NAN = ("energy_j", "power_w", "power_limit_w", "sm_clock_hz", "temperature_c")
+DERIVED = (
+    "bytes_per_weight",
+    "bytes_per_kv_element",
+    "expert_parallel",
+    "prefill_tokens",
+    "decode_kv_sq",
+)
+"""Sizes that follow from other columns where they are not given."""
 MEASURED = ("latency_s", "energy_j", "power_w", "sm_clock_hz", "temperature_c")
 
 
@@ -239,7 +264,12 @@ def _filled(operator: Names, latency_s: Floats, columns) -> dict[str, np.ndarray
     }
     table["latency_s"] = latency_s
     derived = _derived(table)
-    return table | {name: v for name, v in derived.items() if name not in columns}
+    return table | {
+        name: np.where(np.isnan(table[name]), value, table[name])
+        if name in columns
+        else value
+        for name, value in derived.items()
+    }
 
 
 def _column(value: object, kind: type, rows: int) -> np.ndarray:
@@ -260,6 +290,7 @@ def _derived(table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         "power_weight": known.astype(np.float64),
         "bytes_per_weight": np.where(weighted, _BFLOAT16_BYTES, 0.0),
         "bytes_per_kv_element": np.where(attention, _BFLOAT16_BYTES, 0.0),
+        "expert_parallel": np.where(table["operator"] == "moe", 1.0, 0.0),
         "prefill_tokens": np.where(attention, table["num_tokens"] - decode, 0.0),
         "decode_kv_sq": np.where(attention, even, 0.0),
     }

@@ -38,8 +38,8 @@ def read_profile(
 
     **Arguments:**
 
-    - `path`: CSV (plain or gz) or Parquet; see `docs/surrogate.md`. In a folder, tables
-      that are no profile are counted in `quarantined`.
+    - `path`: CSV (plain or gz) or Parquet; carbjax's own columns: `docs/profiler.md`. In
+      a folder, tables that are no profile are counted in `quarantined`.
     - `format`: `"carbjax"`, `"vidur"`, `"aiconfigurator"` or `"llmservingsim"`; by
       default each file's is recognised from its columns.
     - `model`: a shipped name or a `ModelShape`, where files name layers without their

@@ -13,6 +13,8 @@ _SECONDS_PER_NANOSECOND = 1e-9
 
 @dc.dataclass(frozen=True)
 class TimeUnit:
+    """A unit of time by its symbol, and the seconds in it."""
+
     name: str
     seconds: float
 

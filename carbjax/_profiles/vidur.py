@@ -1,7 +1,6 @@
 """Readers of the profiles of microsoft/vidur, both generations (see docs/surrogate.md)."""
 
 import dataclasses as dc
-import os
 
 import numpy as np
 from jaxtyping import Bool
@@ -11,7 +10,6 @@ from carbjax._profiles.gathering import (
     Gathered,
     gathered,
     names,
-    open_table,
     require_columns,
     sizes,
 )
@@ -52,35 +50,6 @@ _PHASES = tuple(map(median, ("attn_prefill", "attn_decode")))
 _NETWORK = (median("all_reduce"), "num_workers", "size", "devices_per_node")
 
 
-def read_mlp(path: str | os.PathLike[str]) -> Profile:
-    """The ten operators of a layer that depend on tokens alone, at every TP degree.
-
-    Labels are those of the file. The degrees were emulated on one GPU: sizes are what
-    one GPU of the group computes. Bytes of elementwise operators: each input and output
-    once, in 16 bits.
-    """
-    return _mlp(open_table(path), Context())
-
-
-def read_attention(path: str | os.PathLike[str]) -> Profile:
-    """Prefill and decode attention, and saving to the key-value cache if it is there.
-
-    A prefill row is a chunk over `kv_cache_size` cached tokens; a decode row reads those
-    and its own token. Times of the phase that a row does not have are not looked at, be
-    they NaN or 0; neither are the reshapes, which the kernels contain. Decode rows have
-    `weight` 0 where the profiler gave all requests the same cache (`contexts_are_shared`).
-    """
-    return _attention(open_table(path), Context())
-
-
-def read_all_reduce(path: str | os.PathLike[str], one_node: bool = True) -> Profile:
-    """All-reduce of `size` bytes; by default inside one node, full or not.
-
-    On one node `devices_per_node` is `num_workers`; other rows are counted out.
-    """
-    return _all_reduce(open_table(path), one_node)
-
-
 @dc.dataclass(frozen=True)
 class _Layer:
     """Sizes of a layer on one GPU of a tensor parallel group, a value a row."""
@@ -117,6 +86,12 @@ class _Layer:
 
 
 def _mlp(table: Table, context: Context) -> Profile:
+    """The ten operators of a layer that depend on tokens alone, at every TP degree.
+
+    Labels are those of the file. The degrees were emulated on one GPU: sizes are what
+    one GPU of the group computes. Bytes of elementwise operators: each input and output
+    once, in 16 bits.
+    """
     require_columns(table, _MLP, "vidur, mlp.csv")
     degree, heads = sizes(table, "num_tensor_parallel_workers"), sizes(table, "n_head")
     hidden = sizes(table, "n_embd")
@@ -152,6 +127,13 @@ def _mlp(table: Table, context: Context) -> Profile:
 
 
 def _attention(table: Table, context: Context) -> Profile:
+    """Prefill and decode attention, and saving to the key-value cache if it is there.
+
+    A prefill row is a chunk over `kv_cache_size` cached tokens; a decode row reads those
+    and its own token. Times of the phase that a row does not have are not looked at, be
+    they NaN or 0; neither are the reshapes, which the kernels contain. Decode rows have
+    `weight` 0 where the profiler gave all requests the same cache (`contexts_are_shared`).
+    """
     require_columns(table, (*_PHASES, *_ATTENTION_SHAPE), "vidur, attention.csv")
     prefills = _flags(table, "is_prefill")
     degree, heads = sizes(table, "num_tensor_parallel_workers"), sizes(table, "n_q_head")
@@ -221,15 +203,18 @@ def _cache_save(
     )
 
 
-def _all_reduce(table: Table, one_node: bool) -> Profile:
+def _all_reduce(table: Table, context: Context) -> Profile:
+    """All-reduce of `size` bytes inside one node, full or not.
+
+    On one node `devices_per_node` is `num_workers`; other rows are counted out.
+    """
     require_columns(table, _NETWORK, "vidur, all_reduce.csv")
     gpus, some = sizes(table, "num_workers"), gathered(table, FORM)
     if "collective" in table.columns:
         other = names(table, "collective") != "all_reduce"
         some = some.without(other, "collectives other than all-reduce")
-    if one_node:
-        several = sizes(table, "devices_per_node") != gpus
-        some = some.without(several, "all-reduce over several nodes")
+    several = sizes(table, "devices_per_node") != gpus
+    some = some.without(several, "all-reduce over several nodes")
     return some.profile(
         "all_reduce",
         median("all_reduce"),
@@ -256,5 +241,5 @@ def _flags(table: Table, column: str) -> Bool[np.ndarray, " records"]:
 KINDS = (
     Kind(FORM, "mlp.csv", _MLP, _mlp),
     Kind(FORM, "attention.csv", (*_PHASES, *_ATTENTION_SHAPE), _attention),
-    Kind(FORM, "all_reduce.csv", _NETWORK, lambda table, _: _all_reduce(table, True)),
+    Kind(FORM, "all_reduce.csv", _NETWORK, _all_reduce),
 )

@@ -1,6 +1,5 @@
 """carbjax's own format of a profile on disk: the columns of the table by their names."""
 
-import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -10,16 +9,16 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from carbjax._errors import OutputError
+from carbjax._files import replacing
 
 QUARANTINE_KEY = b"carbjax_quarantined"
 AVERAGED_KEY = b"carbjax_averaged"
 
 
 def write_csv(path: str | os.PathLike[str], columns: Mapping[str, np.ndarray]) -> None:
-    """Writes the columns; what is not known is an empty cell."""
-    with _naming(path):
-        pyarrow.csv.write_csv(_table(columns), path)
+    """Writes the columns; what is not known is an empty cell. Raises `OutputError`."""
+    with replacing(path) as temporary:
+        pyarrow.csv.write_csv(_table(columns), temporary)
 
 
 def write_parquet(
@@ -27,14 +26,19 @@ def write_parquet(
     columns: Mapping[str, np.ndarray],
     quarantined: Mapping[str, int],
     averaged: int,
+    metadata: Mapping[bytes, bytes],
 ) -> None:
-    """Writes the columns, and the counts in the metadata of the schema."""
+    """Writes the columns, and counts and `metadata` with the schema.
+
+    Raises `OutputError`.
+    """
     counts = {
         QUARANTINE_KEY: json.dumps(dict(quarantined)).encode(),
         AVERAGED_KEY: str(averaged).encode(),
     }
-    with _naming(path):
-        pyarrow.parquet.write_table(_table(columns).replace_schema_metadata(counts), path)
+    table = _table(columns).replace_schema_metadata({**counts, **metadata})
+    with replacing(path) as temporary:
+        pyarrow.parquet.write_table(table, temporary)
 
 
 def _table(columns: Mapping[str, np.ndarray]) -> pa.Table:
@@ -46,16 +50,3 @@ def _table(columns: Mapping[str, np.ndarray]) -> pa.Table:
             for name, values in columns.items()
         }
     )
-
-
-@contextlib.contextmanager
-def _naming(path: str | os.PathLike[str]):
-    """Turns a failure of the disk into an error that names the file."""
-    try:
-        yield
-    except OSError as cause:
-        raise OutputError(
-            f"the profile cannot be written ({cause}).",
-            file=path,
-            hint="Check the folder, its mode and the disk.",
-        ) from None

@@ -5,11 +5,11 @@ import functools as ft
 import json
 import os
 import pathlib
-import tempfile
 from collections.abc import Mapping
 from typing import Any
 
-from carbjax._errors import OutputError, ProfileError
+from carbjax._errors import ProfileError
+from carbjax._files import replacing
 from carbjax._hardware.model import ModelShape
 from carbjax._surrogate.parameter_files import (
     OperatorFit,
@@ -60,21 +60,8 @@ class Surrogate:
 
     def save(self, path: str | os.PathLike) -> None:
         """Write `record` as JSON, whole or not at all. Raises `OutputError`."""
-        target = pathlib.Path(path)
-        text = json.dumps(self.record, indent=1) + "\n"
-        try:
-            with tempfile.NamedTemporaryFile(
-                "w", dir=target.parent, prefix=f".{target.name}.", delete=False
-            ) as file:
-                file.write(text)
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, target)
-        except OSError as error:
-            raise OutputError(
-                f"cannot be written: {error.strerror}.",
-                file=path,
-                hint="Give a file in a folder that exists and can be written to.",
-            ) from error
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(self.record, indent=1) + "\n", "utf-8")
 
     @ft.cached_property
     def fit(self) -> OperatorFit:

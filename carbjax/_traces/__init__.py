@@ -11,6 +11,7 @@ from carbjax._traces.report import (
     NO_CALENDAR as NO_CALENDAR,
     TokenSummary as TokenSummary,
     TraceReport as TraceReport,
+    tie_notes as tie_notes,
 )
 from carbjax._traces.servegen import (
     ServeGen as ServeGen,

@@ -21,6 +21,8 @@ _RARE_S = 60.0  # between requests; a server is not kept for that
 
 @dataclasses.dataclass(frozen=True)
 class TokenSummary:
+    """Tokens of a trace's prompts, or of its answers."""
+
     minimum: int
     mean: float
     maximum: int
@@ -94,16 +96,22 @@ def _arrival_notes(table: Table, workload: Workload) -> list[str]:
             f"{len(back)} requests come before the one above them "
             f"({_rows(table, back)}): they are served in order of arrival."
         )
-    _, counts = np.unique(workload.arrival_s, return_counts=True)
-    shared = int(counts[counts > 1].sum())
-    if shared:
-        notes.append(
-            f"{shared} requests share their arrival with another: those are served in the "
-            "order of the file."
-        )
+    notes += tie_notes(workload)
     if workload.epoch is None:
         notes += [NO_CALENDAR, *_unit_notes(workload.arrival_s)]
     return notes
+
+
+def tie_notes(workload: Workload) -> list[str]:
+    """A note of the requests that share their arrival with another, if any do."""
+    _, counts = np.unique(workload.arrival_s, return_counts=True)
+    shared = int(counts[counts > 1].sum())
+    if not shared:
+        return []
+    return [
+        f"{shared} requests share their arrival with another: those are served in the "
+        "order of the file."
+    ]
 
 
 def _unit_notes(arrival_s: np.ndarray) -> list[str]:

@@ -46,6 +46,8 @@ class ServeGen:
 
     The draws depend on the arguments alone: a longer run begins with the shorter one,
     whatever the size of chunks. Memory does not grow with the number of requests.
+
+    Raises `TraceError` for files that are no clients, and arguments out of range.
     """
 
     tenant_names: tuple[str, ...]
@@ -178,7 +180,8 @@ def servegen_workload(
 ) -> Workload:
     """The first `num_requests` that ServeGen's clients ask for, tenants as players.
 
-    Arguments as in `ServeGen`, whose `chunks` draw more than memory holds.
+    Arguments as in `ServeGen`, whose `chunks` draw more than memory holds; `epoch` is the
+    UTC instant of second 0. Raises `TraceError`.
     """
     if num_requests < 1:
         raise TraceError(f"`num_requests` is {num_requests}.", hint="Give at least 1.")

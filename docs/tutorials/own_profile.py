@@ -48,9 +48,9 @@ print(len(profile), "calls of", *set(profile.operator))
 # 70 calls of gemm
 
 # %% [markdown]
-# Attention rows have `prefill_pairs`, `prefill_kv`, `decode_tokens`, `decode_kv` and the
-# numbers of heads besides; `power_w` or `energy_j` where a meter was read. The reader
-# refuses what has a wrong unit, and says which:
+# Other operators need other sizes, and `power_w` or `energy_j` may stand beside them: [all
+# columns](../profiler.md#columns-of-a-profile). The reader refuses what has a wrong unit,
+# and says which:
 
 # %%
 with open("profile.csv") as file:

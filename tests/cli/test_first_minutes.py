@@ -1,6 +1,7 @@
 """What a newcomer may meet: a narrow terminal, a missing device, a misspelt command."""
 
 import functools as ft
+import json
 import logging
 import os
 import subprocess
@@ -40,9 +41,30 @@ def test_nothing_is_cut_where_a_program_reads(tmp_path):
     assert "a-name-that-a-gateway-made-and-nobody-chose" in shown and "embodied g" in shown
 
 
+def test_what_becomes_of_idle_is_said_once(tmp_path):
+    trace = write(tmp_path, GOOD)
+    for idle, said in (("usage", "spread by usage"), ("unattributed", "left unattributed")):
+        shown = call("attribute", trace, "--method", "tokens", "--idle", idle).output
+        assert shown.count(said) == 1
+
+
+def test_notes_are_of_the_requests_that_were_chosen(tmp_path):
+    text = GOOD.replace("0.3,50", "0.1,0") + "d,bob,0.4,10,1\n"
+    trace = write(tmp_path, text)
+
+    def notes(limit):
+        words = "attribute", trace, "--method", "tokens", "--limit", limit, "--json"
+        return " ".join(json.loads(call(*words).output)["notes"])
+
+    tie, empty = "2 requests share their arrival", "1 requests have no prompt (row 4)"
+    assert tie not in notes(1) and f"Whole trace: {empty}" in notes(1)
+    assert f"{tie} with" in notes(3) and f"Whole trace: {empty}" in notes(3)
+    assert tie in notes(4) and "Whole trace" not in notes(4)
+
+
 def test_a_device_that_is_not_there_is_one_line_and_a_way_out():
     asked = os.environ | {"JAX_PLATFORMS": "no_such_device"}
-    command = [sys.executable, "-c", "from carbjax._cli.main import main; main()", "doctor"]
+    command = [sys.executable, "-m", "carbjax", "doctor"]
     ended = subprocess.run(command, env=asked, capture_output=True, text=True)
     assert ended.returncode == 2 and ended.stderr.count("\n") == 1
     assert "no_such_device" in ended.stderr and "Unset JAX_PLATFORMS" in ended.stderr

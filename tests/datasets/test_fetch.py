@@ -14,7 +14,7 @@ from carbjax._carbon.intensity_readers import read_intensity
 from carbjax._cli.main import carbjax
 from carbjax._datasets import DATA_SETS, catalogue, download, fetch
 from carbjax._datasets.catalogue import DataFile, DataSet
-from carbjax._errors import FetchError
+from carbjax._errors import FetchError, OutputError
 from carbjax._traces import read_trace
 from carbjax._traces.servegen import servegen_workload
 
@@ -142,6 +142,14 @@ def test_a_network_that_is_not_there(known, monkeypatch, tmp_path):
     monkeypatch.setattr(catalogue, "_RAW", "http://127.0.0.1:9")
     with pytest.raises(FetchError, match="cannot be fetched.*as made/trace.csv.gz"):
         fetch("made-up", cache=tmp_path)
+
+
+def test_a_cache_that_cannot_be_made_is_named(known, server, tmp_path):
+    known()
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="file/made-up/trace.csv: cannot be written"):
+        fetch("made-up", cache=tmp_path / "file")
+    assert server[2] == []
 
 
 def test_offline_and_a_damaged_cache_are_errors(known, server, tmp_path):

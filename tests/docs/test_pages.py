@@ -7,6 +7,8 @@ import pytest
 
 import carbjax as cj
 from carbjax._attribution.idle import IDLE_RULES
+from carbjax._profiles.own import SIZES
+from carbjax._profiles.profile import COLUMNS
 from carbjax._serving.policies import POLICIES
 from tests.docs.pages import DOCS, PAGES, REFERENCE, ROOT, TUTORIALS
 
@@ -18,11 +20,14 @@ BESIDE = {  # what lies beside docs/, and its name in the site
 _LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
 
+def _section(page, section):
+    text = (DOCS / page).read_text("utf-8").split(f"\n## {section}\n")[1]
+    return text.split("\n## ")[0]
+
+
 def _first_cells(page, section):
     """The names in the first column of the section's table."""
-    text = (DOCS / page).read_text("utf-8").split(f"\n## {section}\n")[1]
-    text = text.split("\n## ")[0]
-    return set(re.findall(r"^\| `([^`]+)`", text, re.MULTILINE))
+    return set(re.findall(r"^\| `([^`]+)`", _section(page, section), re.MULTILINE))
 
 
 def test_methods_are_those_registered():
@@ -35,6 +40,16 @@ def test_idle_rules_are_those_there():
 
 def test_policies_are_those_there():
     assert _first_cells("semantics.md", "The scheduler") == set(POLICIES)
+
+
+def test_columns_of_a_profile_are_those_read():
+    lines = _section("profiler.md", "Columns of a profile").splitlines()
+    rows = [line.split("|")[1:-1] for line in lines if line.startswith("| `")]
+    found = [[re.findall(r"`(\w+)`", cell) for cell in cells] for cells in rows]
+    needs = {cells[0][0]: cells[2] for cells in found if len(cells) == 3}
+    assert needs == {name: list(sizes) for name, sizes in SIZES.items()}
+    columns = [name for cells in found if len(cells) == 4 for name in cells[0]]
+    assert sorted(columns) == sorted(COLUMNS)
 
 
 def test_dependencies_are_those_asked_for():

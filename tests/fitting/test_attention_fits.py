@@ -10,7 +10,6 @@ from carbjax._fitting import attention_fit as af, attention_mixed as am, rtx_pro
 from carbjax._fitting.attention_cone import FEATURES, REQUESTS, cone
 from carbjax._fitting.attention_nnls import nonnegative, relative_fit
 from carbjax._fitting.attention_record import attention_profiles, attention_record
-from carbjax._fitting.attention_table import fit_decode_table
 from carbjax._fitting.fit import GpuFacts
 from carbjax._profiles.profile import Profile, concatenate
 
@@ -157,18 +156,3 @@ def test_separate_kernels_do_not_interact(shared_data):
     parameters, errors = attention_record(b200, shared_data)
     assert parameters["shared_kernel"] is None
     assert errors["decode_attention latency"]["mape"] < 12
-
-
-def test_the_table_keeps_steps_and_rises():
-    def steps(b, k):
-        return 1e-5 + 1e-9 * np.ceil(b / 27) * 27 * k
-
-    rows = _decode(steps, np.arange(1.0, 60.0), np.arange(64.0, 4096.0, 64.0))
-    context = rows.decode_kv / rows.decode_tokens
-    held_out = (context / 64) % 2 == 0
-    table = fit_decode_table(rows, ~held_out)
-    assert _mape(table(rows)[held_out], rows.latency_s[held_out]) < 0.5
-    assert np.all(np.diff(table.latency_s, axis=0) >= 0)
-    assert np.all(np.diff(table.latency_s, axis=1) >= 0)
-    longer = _decode(steps, [30.0], [8192.0])
-    assert _mape(table(longer), longer.latency_s) < 1.0

@@ -11,7 +11,7 @@ from carbjax._fitting.report import errors
 from carbjax._fitting.token_fit import fit_token_spline, fit_token_spline_with_errors
 from carbjax._profiles.aiconfigurator import read_gemm
 from carbjax._profiles.profile import Profile
-from carbjax._profiles.vidur import read_mlp
+from carbjax._profiles.read import read_profile
 from carbjax._surrogate.gemm import Gemm
 
 H200 = GpuFacts("h200-sxm", 4.8e12, 989e12, 50e6, 700.0)
@@ -116,7 +116,7 @@ def test_three_sizes_are_too_few_for_a_curve():
 @pytest.mark.parametrize("degree", [1, 2])
 def test_dense_operators_of_a_layer_between_and_beyond_the_sizes_seen(shared_data, degree):
     path = shared_data / "vidur/compute/a100/meta-llama/Meta-Llama-3-8B/mlp.csv"
-    profile = read_mlp(path)
+    profile = read_profile(path)
     profile = profile.select(profile.tensor_parallel == degree)
     found = {"interpolation": [], "extrapolation": []}
     for name in DENSE:

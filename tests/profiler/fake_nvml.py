@@ -16,9 +16,18 @@ class FakeNvml:
     NVML_CLOCK_SM, NVML_TEMPERATURE_GPU = 1, 0
     NVML_FI_DEV_POWER_AVERAGE, NVML_FI_DEV_POWER_INSTANT = 185, 186
 
-    def __init__(self, *, broken=(), mig=0, pids=(), gigabytes=80, name="NVIDIA H200"):
+    def __init__(
+        self,
+        *,
+        broken=(),
+        mig=0,
+        pids=(),
+        gigabytes=80,
+        name="NVIDIA H200",
+        tick_s=TICK_S,
+    ):
         self.broken, self.mig, self.pids = broken, mig, pids
-        self.gigabytes, self.name = gigabytes, name
+        self.gigabytes, self.name, self.tick_s = gigabytes, name, tick_s
         self.is_open, self.throttle, self.watts = False, 0, POWER_W
 
     def __getattribute__(self, name):
@@ -57,8 +66,8 @@ class FakeNvml:
         return [SimpleNamespace(pid=pid) for pid in self.pids]
 
     def nvmlDeviceGetTotalEnergyConsumption(self, handle):
-        ticks = time.monotonic() // TICK_S
-        return round(1000 * self.watts * TICK_S * ticks)
+        ticks = time.monotonic() // self.tick_s
+        return round(1000 * self.watts * self.tick_s * ticks)
 
     def nvmlDeviceGetFieldValues(self, handle, asked):
         watts = {(186, 0): self.watts, (185, 2): 90.0}

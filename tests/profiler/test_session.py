@@ -13,6 +13,7 @@ from carbjax._cli.profiling import Request, run_profile, summary_lines
 from carbjax._errors import ProfileError
 from carbjax._profiler import SLOW, Device, make_plan, measure_plan, open_gpu, outcome
 from carbjax._profiler.point import features
+from carbjax._profiles.profile import Profile
 from carbjax._profiles.read import read_profile
 
 from .fake_nvml import POWER_W, FakeNvml
@@ -98,7 +99,7 @@ def test_windows_slowed_by_heat_are_repeated_then_counted_and_do_not_count_in_fi
 def test_a_counter_that_hardly_moves_is_refused():
     protocol = dc.replace(METERED, window=0.05, max_repeats=0)
     with pytest.raises(ProfileError, match="did not move often enough.*--time-only"):
-        _metered(FakeNvml(), protocol=protocol)
+        _metered(FakeNvml(tick_s=1e4), protocol=protocol)
 
 
 def test_the_meter_of_another_gpu_is_found_out():
@@ -109,14 +110,14 @@ def test_the_meter_of_another_gpu_is_found_out():
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError])
 def test_what_breaks_off_leaves_no_file(stop, tiny_plan, tmp_path, monkeypatch):
-    def write_a_part_and_stop(profile, metadata, path):
+    def write_a_part_and_stop(table, path):
         path.write_bytes(b"half")
         raise stop
 
     monkeypatch.setattr(profiling, "measure_plan", lambda *_: [])
     monkeypatch.setattr(profiling, "outcome", lambda *_, **__: _Nothing)
     monkeypatch.setattr(profiling, "metadata", lambda *_: {})
-    monkeypatch.setattr(profiling, "write_profile", write_a_part_and_stop)
+    monkeypatch.setattr(pq, "write_table", write_a_part_and_stop)
     request = Request("m", out=str(tmp_path / "p.parquet"), time_only=True)
     with pytest.raises((KeyboardInterrupt, ValueError)):
         run_profile(request, protocol=QUICK)
@@ -124,7 +125,7 @@ def test_what_breaks_off_leaves_no_file(stop, tiny_plan, tmp_path, monkeypatch):
 
 
 class _Nothing:
-    profile = None
+    profile = Profile.of("gemm", np.array([1e-3]))
 
 
 def test_faster_than_the_datasheet_is_no_measurement():

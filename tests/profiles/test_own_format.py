@@ -43,6 +43,16 @@ def test_two_columns_and_the_sizes_are_enough(tmp_path):
     profile = read_profile(write(tmp_path, OWN_GEMM, *own_gemms()))
     assert profile.label.tolist() == ["gemm"] * 4 and np.isnan(profile.power_w).all()
     assert (profile.bytes_per_weight == 2).all() and (profile.weight == 1).all()
+    assert Profile.of("moe", [1e-5]).expert_parallel == 1
+
+
+def test_an_empty_cell_is_an_absent_column(tmp_path):
+    header = OWN_GEMM + ",bytes_per_weight,power_w,energy_j,weight"
+    rows = "gemm,2e-5,64,4096,4096,,,8e-3,", "gemm,2e-5,65,4096,4096,1,300,,0"
+    profile = read_profile(write(tmp_path, header, *rows))
+    assert profile.bytes_per_weight.tolist() == [2, 1] and profile.weight.tolist() == [1, 0]
+    assert np.allclose(profile.power_w, [400, 300]) and (profile.power_weight == 1).all()
+    assert np.allclose(profile.energy_j, [8e-3, 6e-3])
 
 
 def test_lines_of_json_are_read_too(tmp_path):

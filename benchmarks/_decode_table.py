@@ -1,7 +1,7 @@
 """A table of decode attention, monotone in requests and in their length.
 
-What the kernel forms smooth over (waves of requests, changes of kernel) is kept here:
-for reported values on the profiled kernels, not for the engine or for attribution.
+It keeps what the surrogate's forms smooth over (waves of requests, changes of kernel),
+and so tells what those cost on the kernels that were profiled.
 """
 
 import dataclasses as dc
