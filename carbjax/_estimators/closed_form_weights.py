@@ -1,12 +1,17 @@
 """Weights that make Shapley values of functions of two counts: hypergeometric."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float, Int
 
 Counts = Int[np.ndarray, " cells"]
 Weights = Float[np.ndarray, "*games cells"]
+Terms = list[tuple[Weights, int]]
+"""Factors, and how many certain players come before besides a cell's."""
+Chance = Callable[[Counts, Counts, Counts, Counts, int], Float[np.ndarray, " cells"]]
+"""Of c of a size, so many of the others, and so many certain players, as `_before`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,47 +60,49 @@ def cell_weights(
     `C(P-1, a) C(D, b) / (n C(n-1, a+b))`, n = P + D; the mean deviation of such sets is
     `-a deviation / (P - 1)`, that of the prefill itself being `deviation`.
     """
-
-    def before(c, other, size, others, certain) -> Float[np.ndarray, " cells"]:
-        chance = _before(c, other, size, others, certain)
-        if someone_absent:
-            chance = chance - _before(c, other, size, others, certain + 1)
-        return chance
-
-    def of_class(c, other, size, others) -> tuple[Weights, Weights]:
-        mean = np.zeros(rises[..., 0, :].shape)
-        deviation = np.zeros(mean.shape)
-        rest = np.maximum(size - 1, 1)
-        for certain, ways in _sets(outsiders):
-            factor = rises[..., certain, :] * ways
-            if not factor.any():
-                continue
-            joins = before(c - 1, other, size - 1, others, certain)
-            stays = before(c, other, size - 1, others, certain)
-            mean += factor * (joins - stays)
-            deviation += factor * (joins * (1 - (c - 1) / rest) + stays * c / rest)
-        return mean, np.where(size > 1, deviation, 0.0)
-
-    def of_other(chance_of, rises, others) -> Weights:
-        total = np.zeros(rises[..., 0, :].shape)
-        for certain, ways in _sets(others):
-            factor = rises[..., certain, :] * ways
-            if factor.any():
-                total += factor * chance_of(a, b, num_prefills, num_decodes, certain)
-        return total
-
-    mean_prefill, deviation_prefill = of_class(a, b, num_prefills, num_decodes)
-    mean_decode, deviation_decode = of_class(b, a, num_decodes, num_prefills)
+    before = _before_absentee if someone_absent else _before
+    terms = [(rises[..., q, :] * ways, q) for q, ways in _sets(outsiders)]
+    cells = (a, b, num_prefills, num_decodes)
+    swapped = (b, a, num_decodes, num_prefills)
+    mean_prefill, deviation_prefill = _of_class(terms, before, *cells)
+    mean_decode, deviation_decode = _of_class(terms, before, *swapped)
     # What one more adds to h is its difference, whose second difference is 0.
-    later = np.concatenate([rises[..., 1:, :], np.zeros_like(rises[..., :1, :])], axis=-2)
+    later = [(rises[..., q + 1, :] * w, q) for q, w in _sets(outsiders - 1)[:2]]
     return CellWeights(
         mean_prefill=mean_prefill,
         deviation_prefill=deviation_prefill,
         mean_decode=mean_decode,
         deviation_decode=deviation_decode,
-        outsider=of_other(before, later, outsiders - 1),
-        absentee=-of_other(_before, rises, outsiders),
+        outsider=_of_other(later, before, *cells),
+        absentee=-_of_other(terms, _before, *cells),
     )
+
+
+def _of_class(
+    terms: Terms, before: Chance, c: Counts, other: Counts, size: Counts, others: Counts
+) -> tuple[Weights, Weights]:
+    """Of one of the c of `size` in a cell: times G, and times the slope along it."""
+    mean, deviation = (np.zeros(terms[0][0].shape) for _ in range(2))
+    rest = np.maximum(size - 1, 1)
+    for factor, certain in terms:
+        if not factor.any():
+            continue
+        joins = before(c - 1, other, size - 1, others, certain)
+        stays = before(c, other, size - 1, others, certain)
+        mean += factor * (joins - stays)
+        deviation += factor * (joins * (1 - (c - 1) / rest) + stays * c / rest)
+    return mean, np.where(size > 1, deviation, 0.0)
+
+
+def _of_other(
+    terms: Terms, chance: Chance, c: Counts, other: Counts, size: Counts, others: Counts
+) -> Weights:
+    """Of a player who takes part in nothing."""
+    total = np.zeros(terms[0][0].shape)
+    for factor, certain in terms:
+        if factor.any():
+            total += factor * chance(c, other, size, others, certain)
+    return total
 
 
 def _sets(outsiders: Counts) -> list[tuple[int, Float[np.ndarray, " cells"]]]:
@@ -115,12 +122,20 @@ def _before(
     c = np.where(inside, c, 0)
     size = np.maximum(size, 0)
     total = size + others + certain
-    log = log_binomial(size, c) + log_binomial(others, other)
-    log = log - log_binomial(total, c + other + certain) - np.log(total + 1.0)
+    log = _log_binomial(size, c) + _log_binomial(others, other)
+    log = log - _log_binomial(total, c + other + certain) - np.log(total + 1.0)
     return np.where(inside, np.exp(log), 0.0)
 
 
-def log_binomial(n: Counts, k: Counts) -> Float[np.ndarray, " cells"]:
+def _before_absentee(
+    c: Counts, other: Counts, size: Counts, others: Counts, certain: int
+) -> Float[np.ndarray, " cells"]:
+    """`_before`, where the player who must be absent comes later."""
+    cells = (c, other, size, others)
+    return _before(*cells, certain) - _before(*cells, certain + 1)
+
+
+def _log_binomial(n: Counts, k: Counts) -> Float[np.ndarray, " cells"]:
     """log C(n, k), elementwise, for 0 <= k <= n."""
     largest = int(np.max(n, initial=0))
     table = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1.0, largest + 1)))])

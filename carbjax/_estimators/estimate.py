@@ -14,6 +14,7 @@ from carbjax._estimators.columns import NUM_COLUMNS, Columns, to_emissions
 from carbjax._estimators.control import Control
 from carbjax._estimators.controls import choose_control
 from carbjax._estimators.enumeration import enumerate_shapley, num_distinct
+from carbjax._estimators.one_thread import in_one_thread
 from carbjax._estimators.oracle import Oracle
 from carbjax._estimators.registry import Entry, find_estimator
 from carbjax._estimators.remainder import TOTAL, Draws, Remainder, with_total
@@ -127,7 +128,8 @@ def _draw(
     looking = accuracy is not None or is_heard()
     now = min(2 * max(least, remainder.num_players), budget) if looking else budget
     while True:
-        draws = entry.estimator(remainder, now, np.random.default_rng(seed))
+        with in_one_thread(now // 2):
+            draws = entry.estimator(remainder, now, np.random.default_rng(seed))
         error = _relative_error(draws, oracle)
         report(f"evaluations (error {error:.1%})", oracle.num_evaluations, budget)
         if now == budget or (accuracy is not None and error <= accuracy):

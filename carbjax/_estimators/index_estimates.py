@@ -14,6 +14,7 @@ from carbjax._estimators.index_targets import (
     shapley_target,
 )
 from carbjax._estimators.odd import MOST_PAIRS, signs
+from carbjax._estimators.one_thread import in_one_thread
 from carbjax._estimators.oracle import Oracle
 from carbjax._estimators.pairs import Pairs, allot, draw_pairs, num_pairs, sizes_of
 from carbjax._estimators.seeds import seed_of
@@ -117,8 +118,9 @@ class _Sample:
         found, variances = [], []
         for fold in range(folds):
             held = (pairs.rank % folds == fold) & (pairs.size > 0)
-            fit = target.fit(rows[~held], part[~held])
-            terms = coefficients * (part - fit.predict(rows))[:, None]
+            with in_one_thread(len(rows)):
+                fit = target.fit(rows[~held], part[~held])
+                terms = coefficients * (part - fit.predict(rows))[:, None]
             error, variance = self._sum_of_all(terms, held)
             found.append(fit.index() + error)
             variances.append(variance)

@@ -4,16 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy import linalg
 
 from carbjax._errors import InputError
-from carbjax._estimators.odd_fit import (
-    doubt_unit,
-    factor,
-    likeliest_kernel,
-    misjudgement,
-)
+from carbjax._estimators.odd_fit import Learnt, doubt_unit
 from carbjax._estimators.odd_kernel import OddKernel, Rows, Signs
+from carbjax._estimators.odd_likelihood import Factor
 from carbjax._estimators.pairs import allot, draw_pairs, sizes_of
 from carbjax._estimators.remainder import TOTAL, Draws, Remainder, Values
 from carbjax._estimators.spread import steady_variance
@@ -42,25 +37,21 @@ def odd(remainder: Remainder, budget: int, rng: np.random.Generator) -> Draws:
             hint="Use estimator='adjusted'.",
         )
     values, rows = _sample(remainder, budget, rng)
-    log_weight = remainder.log_weight
-    fit = OddFit.of(rows, values, log_weight, remainder.doubts_shapley)
+    fit = OddFit.of(rows, values, remainder.log_weight, remainder.doubts_shapley)
+    shares = fit.shapley()
     if not errors_are_wanted():
-        shares = fit.shapley()
         return Draws(shares, np.full_like(shares, np.nan))
-    wrong = misjudgement(rows, values[:, TOTAL], log_weight)
-    # Each player's strength is learnt from the same pairs, as if it took one of them.
-    wrong *= 1 + remainder.num_players / len(values)
-    variance = wrong * fit.shapley_variance()
-    return Draws(fit.shapley(), np.sqrt(steady_variance(variance, len(values))))
+    variance = fit.shapley_variance()
+    return Draws(shares, np.sqrt(steady_variance(variance, len(values))))
 
 
 class OddFit(NamedTuple):
     """The expected odd function, given its values at some rows."""
 
-    kernel: OddKernel
+    learnt: Learnt
     rows: Rows  # doubts over `unit`
     values: Values
-    lower: tuple[Float[np.ndarray, "rows rows"], bool]
+    factor: Factor
     coefficients: Values
     unit: float
     of_doubts: Float[np.ndarray, "players doubts"]  # their Shapley values, over `unit`
@@ -74,10 +65,14 @@ class OddFit(NamedTuple):
     ) -> "OddFit":
         unit = doubt_unit(values[:, TOTAL], log_weight)
         rows = rows.over(unit)
-        kernel = likeliest_kernel(rows, values[:, TOTAL], log_weight)
-        lower = factor(kernel, rows)
-        coefficients = linalg.cho_solve(lower, values)
-        return OddFit(kernel, rows, values, lower, coefficients, unit, of_doubts / unit)
+        learnt = Learnt.of(rows, values[:, TOTAL], log_weight)
+        factor = Factor.of(learnt.kernel.covariance(rows, rows))
+        coefficients = factor.solve(values)
+        return OddFit(learnt, rows, values, factor, coefficients, unit, of_doubts / unit)
+
+    @property
+    def kernel(self) -> OddKernel:
+        return self.learnt.kernel
 
     def odd(self, rows: Rows) -> Values:
         """Its values at other coalitions."""
@@ -88,13 +83,18 @@ class OddFit(NamedTuple):
         return self.kernel.shapley(self.rows, self.of_doubts) @ self.coefficients
 
     def shapley_variance(self) -> Values:
-        """What the values leave unknown of the random function's Shapley value."""
+        """What the values leave unknown of the Shapley value, `"players 6"`.
+
+        Of the random function, times how far it is misjudged.
+        """
         known = self.kernel.shapley(self.rows, self.of_doubts)
-        solved = linalg.cho_solve(self.lower, known.T)
+        solved = self.factor.solve(known.T)
         before = self.kernel.shapley_variance(self.of_doubts)
         left = before - (known.T * solved).sum(axis=0)
         scale = (self.values * self.coefficients).sum(axis=0) / len(self.values)
-        return np.maximum(left, 0.0)[:, None] * np.maximum(scale, 0.0)[None, :]
+        # Each player's strength is learnt from the same pairs, as if it took one of them.
+        wrong = self.learnt.misjudgement() * (1 + len(left) / len(self.values))
+        return wrong * np.maximum(left, 0.0)[:, None] * np.maximum(scale, 0.0)[None, :]
 
 
 def signs(coalitions: Bool[np.ndarray, "coalitions players"]) -> Signs:

@@ -7,11 +7,14 @@ from jaxtyping import Float
 from scipy import linalg, optimize
 
 from carbjax._estimators.odd_kernel import OddKernel, Rows
+from carbjax._estimators.odd_likelihood import NUGGET, Factor, minus_log_likelihood
+from carbjax._estimators.one_thread import in_one_thread
 
 _MOST_ROWS = 400  # rows that the kernel is learnt from; its cost grows with their cube
+_FEWEST_ROWS = 12  # from which it is worth learning where to start
+_EVEN, _ODD = slice(None, None, 2), slice(1, None, 2)
 _MOST_ROUNDS = 40
-# Relative to the mean variance. Values are exact: it only keeps the factor stable.
-NUGGET = 1e-8
+_TOLERANCE = 1e-3  # of the logarithm of the likelihood, of which 1 is about one sigma
 # What is expected of the logarithms before any value is seen: mean, standard deviation.
 _COUPLING = (0.5, 3.0)
 _LINEAR = (0.0, 7.0)
@@ -40,32 +43,90 @@ class Prior(NamedTuple):
         return Prior(*np.array(rows).T)
 
 
-def likeliest_kernel(
-    rows: Rows,
-    values: Float[np.ndarray, " rows"],
-    log_weight: Float[np.ndarray, " players"],
-) -> OddKernel:
-    """The kernel under which the values of the first rows are likeliest.
+class Learnt(NamedTuple):
+    """The likeliest parameters of a kernel, and what they were learnt from.
 
     A player's coupling is `exp(c) w^p e / n` and its linear variance
     `exp(l) (w^p e)^2 / n`, with `log w` given, e its own factor near 1, and c, l, p common
     to all. A doubt's variance is exp of its own parameter. The scale of the values is
     integrated out.
     """
-    rows, values = rows.take(slice(_MOST_ROWS)), values[:_MOST_ROWS]
-    prior = Prior.of(rows.signs.shape[1], rows.doubts.shape[1])
-    if not np.abs(values).max(initial=0.0) > 0:
-        return _kernel(prior.mean, log_weight)
-    found = optimize.minimize(
-        _objective,
-        prior.mean,
-        args=(rows, values / np.abs(values).max(), log_weight, prior),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[(-_BOUND, _BOUND)] * len(prior.mean),
-        options={"maxiter": _MOST_ROUNDS},
-    )
-    return _kernel(found.x, log_weight)
+
+    parameters: Float[np.ndarray, " parameters"]
+    rows: Rows
+    values: Float[np.ndarray, " rows"]
+    log_weight: Float[np.ndarray, " players"]
+    half: "Learnt | None"  # from every second row, where these are enough
+
+    @staticmethod
+    def of(
+        rows: Rows,
+        values: Float[np.ndarray, " rows"],
+        log_weight: Float[np.ndarray, " players"],
+    ) -> "Learnt":
+        """From the first rows, starting from what every second of them says."""
+        rows, values = rows.take(slice(_MOST_ROWS)), values[:_MOST_ROWS]
+        half = None
+        if len(values) >= 2 * _FEWEST_ROWS:
+            half = Learnt.of(rows.take(_EVEN), values[_EVEN], log_weight)
+        prior = Prior.of(len(log_weight), rows.doubts.shape[1])
+        start = prior.mean if half is None else half.parameters
+        found = _likeliest(rows, values, log_weight, prior, start)
+        return Learnt(found, rows, values, log_weight, half)
+
+    @property
+    def kernel(self) -> OddKernel:
+        return _kernel(self.parameters, self.log_weight)
+
+    def misjudgement(self) -> float:
+        """How much larger errors are than the kernel expects, squared; at least 1.
+
+        Each half of the rows is predicted from the other, whose kernel has not seen it.
+        """
+        if len(self.values) < 2:
+            return 1.0
+        even = self._of_part(_EVEN) if self.half is None else self.half
+        odd = self._of_part(_ODD)
+        return max(1.0, (even.surprise(odd) + odd.surprise(even)) / 2)
+
+    def _of_part(self, which: slice) -> "Learnt":
+        return Learnt.of(self.rows.take(which), self.values[which], self.log_weight)
+
+    def surprise(self, others: "Learnt") -> float:
+        """Mean square of the errors at other rows over their expected variance."""
+        factor = Factor.of(self.kernel.covariance(self.rows, self.rows))
+        across = self.kernel.covariance(others.rows, self.rows)
+        solved = factor.solve(self.values)
+        scale = float(self.values @ solved) / len(self.values)
+        known = (across * factor.solve(across.T).T).sum(axis=1)
+        left = self.kernel.variance(others.rows) - known
+        expected = scale * np.maximum(left, NUGGET * left.max(initial=0.0))
+        wrong = (others.values - across @ solved) ** 2
+        return float(wrong.sum() / expected.sum()) if expected.sum() > 0 else 1.0
+
+
+def _likeliest(
+    rows: Rows,
+    values: Float[np.ndarray, " rows"],
+    log_weight: Float[np.ndarray, " players"],
+    prior: Prior,
+    start: Float[np.ndarray, " parameters"],
+) -> Float[np.ndarray, " parameters"]:
+    largest = np.abs(values).max(initial=0.0)
+    if not largest > 0:
+        return prior.mean
+    with in_one_thread(len(values)):
+        found = optimize.minimize(
+            _objective,
+            start,
+            args=(rows, values / largest, log_weight, prior),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(-_BOUND, _BOUND)] * len(start),
+            # Relative to the logarithm of the likelihood, which grows with the rows.
+            options={"maxiter": _MOST_ROUNDS, "ftol": _TOLERANCE / len(values)},
+        )
+    return found.x
 
 
 def doubt_unit(
@@ -80,56 +141,6 @@ def doubt_unit(
     expected = float(prior.variance(one)[0])
     unit = float(np.sqrt(np.mean(values**2) / expected)) / _LIKELY_MULTIPLE
     return unit if unit > 0 else 1.0
-
-
-def misjudgement(
-    rows: Rows,
-    values: Float[np.ndarray, " rows"],
-    log_weight: Float[np.ndarray, " players"],
-) -> float:
-    """How much larger errors are than the kernel expects, squared; at least 1.
-
-    Each half of the rows is predicted from the other, whose kernel has not seen it.
-    """
-    rows, values = rows.take(slice(_MOST_ROWS)), values[:_MOST_ROWS]
-    rows = rows.over(doubt_unit(values, log_weight))
-    half = np.arange(len(values)) % 2 == 0
-    surprise = [
-        _surprise(
-            rows.take(seen), values[seen], rows.take(~seen), values[~seen], log_weight
-        )
-        for seen in (half, ~half)
-        if seen.any() and not seen.all()
-    ]
-    return max(1.0, float(np.mean(surprise))) if surprise else 1.0
-
-
-def _surprise(
-    rows: Rows,
-    values: Float[np.ndarray, " rows"],
-    others: Rows,
-    truth: Float[np.ndarray, " others"],
-    log_weight: Float[np.ndarray, " players"],
-) -> float:
-    """Mean square of the errors at other rows over their expected variance."""
-    kernel = likeliest_kernel(rows, values, log_weight)
-    lower = factor(kernel, rows)
-    across = kernel.covariance(others, rows)
-    solved = linalg.cho_solve(lower, values)
-    scale = float(values @ solved) / len(values)
-    left = kernel.variance(others) - (across.T * linalg.cho_solve(lower, across.T)).sum(
-        axis=0
-    )
-    expected = scale * np.maximum(left, NUGGET * left.max(initial=0.0))
-    wrong = (truth - across @ solved) ** 2
-    return float(wrong.sum() / expected.sum()) if expected.sum() > 0 else 1.0
-
-
-def factor(kernel: OddKernel, rows: Rows):
-    """Cholesky factor of the covariance of the values at `rows`."""
-    covariance = kernel.covariance(rows, rows)
-    covariance[np.diag_indices_from(covariance)] += NUGGET * covariance.diagonal().mean()
-    return linalg.cho_factor(covariance, lower=True, overwrite_a=True)
 
 
 def _kernel(
@@ -157,30 +168,10 @@ def _objective(
     away = (parameters - prior.mean) / prior.deviation
     kernel = _kernel(parameters, log_weight)
     try:
-        cost, by_coupling, by_linear, by_doubt = _minus_log_likelihood(kernel, rows, values)
+        cost, by_coupling, by_linear, by_doubt = minus_log_likelihood(kernel, rows, values)
     except linalg.LinAlgError:
         return np.inf, np.zeros_like(parameters)
     own = by_coupling + 2 * by_linear
     common = [by_coupling.sum(), by_linear.sum(), own @ log_weight]
     gradient = np.concatenate([common, own, by_doubt]) + away / prior.deviation
     return cost + 0.5 * float(away @ away), gradient
-
-
-def _minus_log_likelihood(
-    kernel: OddKernel, rows: Rows, values: Float[np.ndarray, " rows"]
-) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
-    """With the scale at its likeliest; gradients by the logs of the kernel's fields."""
-    number = len(values)
-    lower = factor(kernel, rows)
-    solved = linalg.cho_solve(lower, values)
-    scale = max(float(values @ solved) / number, np.finfo(float).tiny)
-    cost = 0.5 * number * np.log(scale) + np.log(lower[0].diagonal()).sum()
-    excess = linalg.cho_solve(lower, np.eye(number)) - np.outer(solved, solved) / scale
-    x, doubts = rows
-    steep = ((excess * kernel.slope(x, x)) @ x * x).sum(axis=0)
-    # The scale C falls as couplings grow: d log C / d a = -tanh(a).
-    by_coupling = steep - np.tanh(kernel.coupling) * (excess * kernel.products(x, x)).sum()
-    by_linear = (excess @ x * x).sum(axis=0)
-    by_doubt = (excess @ doubts * doubts).sum(axis=0)
-    found = zip((by_coupling, by_linear, by_doubt), kernel, strict=True)
-    return float(cost), *(slope * field / 2 for slope, field in found)

@@ -36,9 +36,19 @@ class Rows(NamedTuple):
         """These rows alone."""
         return Rows(self.signs[which], self.doubts[which])
 
+    @property
+    def joined(self) -> Float[np.ndarray, "rows features"]:
+        """Signs and doubts side by side."""
+        return np.concatenate(self, axis=1)
 
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)
+
+_NUM_NODES = 24
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(_NUM_NODES)
 _NODES, _WEIGHTS = (_NODES + 1) / 2, _WEIGHTS / 2
+# Of even functions over [0, 1]: half of a rule over [-1, 1], exact to twice the degree.
+_EVEN_NODES, _EVEN_WEIGHTS = (
+    half[_NUM_NODES:] for half in np.polynomial.legendre.leggauss(2 * _NUM_NODES)
+)
 
 
 class OddKernel(NamedTuple):
@@ -52,42 +62,57 @@ class OddKernel(NamedTuple):
     doubt: Float[np.ndarray, " doubts"]
 
     def covariance(self, left: Rows, right: Rows) -> Float[np.ndarray, "left right"]:
-        linear = (left.signs * self.linear) @ right.signs.T
-        doubted = (left.doubts * self.doubt) @ right.doubts.T
-        return self.products(left.signs, right.signs) + linear + doubted
+        products, _ = self.products_and_slope(left.signs, right.signs)
+        products += (left.joined * self.own) @ right.joined.T
+        return products
 
-    def products(self, left: Signs, right: Signs) -> Float[np.ndarray, "left right"]:
-        """The first term."""
-        exponent = (left * self.coupling) @ right.T
-        scale = self._log_scale
-        return (np.exp(exponent + scale) - np.exp(scale - exponent)) / 2
+    @property
+    def own(self) -> Float[np.ndarray, " features"]:
+        """The variances of what stands side by side in `Rows.joined`."""
+        return np.concatenate([self.linear, self.doubt])
+
+    def products_and_slope(
+        self, left: Signs, right: Signs
+    ) -> tuple[Float[np.ndarray, "left right"], Float[np.ndarray, "left right"]]:
+        """The first term, and its derivative by the exponent."""
+        # In place, for the sake of large samples, and scaled before it could overflow.
+        rising = (left * self.coupling) @ right.T
+        falling = self._log_half_scale - rising
+        rising += self._log_half_scale
+        np.exp(rising, out=rising)
+        np.exp(falling, out=falling)
+        slope = rising + falling
+        rising -= falling
+        return rising, slope
 
     def variance(self, rows: Rows) -> Float[np.ndarray, " rows"]:
         """Of the values at `rows`."""
-        own = np.exp(self._log_scale) * np.sinh(self.coupling.sum()) + self.linear.sum()
-        return own + rows.doubts**2 @ self.doubt
-
-    def slope(self, left: Signs, right: Signs) -> Float[np.ndarray, "left right"]:
-        """Derivative of `products` by the exponent."""
-        exponent = (left * self.coupling) @ right.T
-        scale = self._log_scale
-        return (np.exp(exponent + scale) + np.exp(scale - exponent)) / 2
+        total = self.coupling.sum()
+        ends = np.exp(self._log_half_scale + np.array([total, -total]))
+        return ends[0] - ends[1] + self.linear.sum() + rows.doubts**2 @ self.doubt
 
     def shapley(
         self, rows: Rows, of_doubts: Float[np.ndarray, "players doubts"]
     ) -> Float[np.ndarray, "players rows"]:
         """Covariance of each player's Shapley value with the values at `rows`.
 
-        1 / |T| is the integral of t^(|T| - 1): the sum over T is an integral of products.
+        1 / |T| is the integral of t^(|T| - 1), so the sum over T is
+        `r_i x_i` times that of `P_i(t) + P_i(-t)`, with `P_i(t)` the product of
+        `1 + t r_j x_j` over the others. As x_j is 1 or -1, `log(1 + t r_j x_j)` is
+        `log(1 - t^2 r_j^2) / 2 + x_j artanh(t r_j)`: all players' together are a
+        matrix product, of which player i's is taken out again.
         `of_doubts` are the doubts' Shapley values.
         """
         ratio, x = np.tanh(self.coupling), rows.signs
-        found = np.zeros(x.shape)
-        for t, weight in zip(_NODES, _WEIGHTS, strict=True):
-            entry = t * ratio * x
-            for part in (np.log1p(entry), np.log1p(-entry)):
-                found += weight * np.exp(part.sum(axis=1, keepdims=True) - part)
-        own = (ratio * x * found + 2 * self.linear * x).T
+        at_node = _EVEN_NODES[:, None] * ratio
+        squares = np.log1p(-(at_node**2))
+        exponent = x @ np.arctanh(at_node).T
+        rising = np.exp(squares.sum(axis=1) / 2 + exponent)
+        falling = np.exp(squares.sum(axis=1) / 2 - exponent)
+        without = _EVEN_WEIGHTS[:, None] * np.exp(-squares)
+        same = (rising + falling) @ without
+        opposed = (rising - falling) @ (without * at_node)
+        own = (ratio * (x * same - opposed) + 2 * self.linear * x).T
         return own + (of_doubts * self.doubt) @ rows.doubts.T
 
     def shapley_variance(
@@ -99,14 +124,15 @@ class OddKernel(NamedTuple):
         -log(w) w^(m - 1), and w = u^2 to tame the logarithm.
         """
         ratio = np.tanh(self.coupling)
-        found = np.zeros(ratio.shape)
-        for u, weight in zip(_NODES, _WEIGHTS, strict=True):
-            part_up, part_down = np.log1p(u**2 * ratio), np.log1p(-(u**2) * ratio)
-            even = np.exp(part_up.sum() - part_up) + np.exp(part_down.sum() - part_down)
-            found += weight * -4 * u * np.log(u) * even / 2
+        at_node = (_NODES**2)[:, None] * ratio
+        even = np.zeros(at_node.shape)
+        for part in (np.log1p(at_node), np.log1p(-at_node)):
+            even += np.exp(part.sum(axis=1, keepdims=True) - part) / 2
+        found = (-4 * _WEIGHTS * _NODES * np.log(_NODES)) @ even
         return 4 * ratio * found + 4 * self.linear + of_doubts**2 @ self.doubt
 
     @property
-    def _log_scale(self) -> float:
-        """log C."""
-        return float(0.5 * np.log1p(-(np.tanh(self.coupling) ** 2)).sum())
+    def _log_half_scale(self) -> float:
+        """log(C / 2)."""
+        squares = np.tanh(self.coupling) ** 2
+        return float(0.5 * np.log1p(-squares).sum() - np.log(2))

@@ -4,14 +4,13 @@ A pair is written as its coalition of at most n/2 players; of two halves, the on
 player 0. All draws are nested: more pairs are the same ones and others.
 """
 
-import itertools
 import math
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-_MOST_LISTED = 20_000  # pairs of a size that are listed and shuffled; beyond, drawn
+_MOST_SHUFFLED = 20_000  # pairs of a size that are numbered and shuffled; beyond, drawn
 
 _HALVINGS = 80
 _GOLDEN = (5**0.5 - 1) / 2
@@ -90,8 +89,9 @@ def draw_pairs(
 def _draw_size(
     num_players: int, size: int, count: int, rng: np.random.Generator
 ) -> Bool[np.ndarray, "count players"]:
-    if num_pairs(num_players, size) <= _MOST_LISTED:
-        return _shuffled(num_players, size, rng)[:count]
+    number = num_pairs(num_players, size)
+    if number <= _MOST_SHUFFLED:
+        return _numbered(rng.permutation(number)[:count], num_players, size)
     found: dict[bytes, Bool[np.ndarray, " players"]] = {}
     while len(found) < count:
         row = np.zeros(num_players, bool)
@@ -102,13 +102,19 @@ def _draw_size(
     return np.array(list(found.values()), bool).reshape(count, num_players)
 
 
-def _shuffled(
-    num_players: int, size: int, rng: np.random.Generator
-) -> Bool[np.ndarray, "all players"]:
-    """All pairs of a size in random order."""
-    members = np.array(list(itertools.combinations(range(num_players), size)))
-    if 2 * size == num_players:
-        members = members[: len(members) // 2]  # those with player 0 come first
-    rows = np.zeros((len(members), num_players), bool)
-    np.put_along_axis(rows, members, True, axis=1)
-    return rows[rng.permutation(len(rows))]
+def _numbered(
+    number: Int[np.ndarray, " count"], num_players: int, size: int
+) -> Bool[np.ndarray, "count players"]:
+    """The coalitions of a size by their numbers, those with player 0 first.
+
+    In the order of `itertools.combinations`. Counted from the last one, a number is a sum
+    of binomial coefficients, one a member (the combinatorial number system).
+    """
+    rows = np.zeros((len(number), num_players), bool)
+    left = math.comb(num_players, size) - 1 - number
+    for members in range(size, 0, -1):
+        ways = np.array([math.comb(others, members) for others in range(num_players)])
+        others = np.searchsorted(ways, left, side="right") - 1
+        rows[np.arange(len(rows)), num_players - 1 - others] = True
+        left -= ways[others]
+    return rows

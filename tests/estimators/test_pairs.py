@@ -1,12 +1,19 @@
 """Samples of pairs: distinct, balanced, nested."""
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 
 from carbjax._estimators.orders import sobol_orders, with_reverses
-from carbjax._estimators.pairs import allot, draw_pairs, num_pairs, sizes_of
+from carbjax._estimators.pairs import (
+    _numbered,
+    allot,
+    draw_pairs,
+    num_pairs,
+    sizes_of,
+)
 
 
 def _wanted(kind, num_players):
@@ -64,3 +71,10 @@ def test_sobol_orders_are_orders_and_all_equally_likely():
 def test_reverses_follow_their_orders():
     both = with_reverses(np.array([[0, 1, 2], [2, 0, 1]]))
     assert both.tolist() == [[0, 1, 2], [2, 1, 0], [2, 0, 1], [1, 0, 2]]
+
+
+@pytest.mark.parametrize("num_players, size", [(1, 1), (6, 3), (7, 2), (30, 1)])
+def test_coalitions_are_numbered_as_combinations(num_players, size):
+    every = list(itertools.combinations(range(num_players), size))
+    found = _numbered(np.arange(len(every)), num_players, size)
+    assert [tuple(np.flatnonzero(row)) for row in found] == every
