@@ -6,11 +6,11 @@ from jaxtyping import PRNGKeyArray
 
 from carbjax._attribution.attribution import Attribution
 from carbjax._attribution.idle import IDLE_RULES, spread_idle
-from carbjax._attribution.methods import find_method, needs_game
+from carbjax._attribution.methods import Entry, find_entry
 from carbjax._errors import InputError
 from carbjax._games.many import require_finite
 from carbjax._games.serving import ServingGame
-from carbjax._serving.serve import serve
+from carbjax._serving.serve import Timeline, serve
 from carbjax._serving.system import System
 from carbjax._workload import Workload
 
@@ -35,10 +35,7 @@ def attribute(
         raise InputError(
             f"there is no idle rule {idle!r}.", hint=f"Choose of {', '.join(IDLE_RULES)}."
         )
-    charge = find_method(method)
-    game = ServingGame(workload, system) if needs_game(method) else None
-    timeline = serve(workload, system)
-    attribution = charge(game, workload=workload, system=system, timeline=timeline, key=key)
+    attribution, timeline = _charge(find_entry(method), workload, system, key)
     attribution = dataclasses.replace(
         attribution, flags=(*attribution.flags, *system.flags(workload))
     )
@@ -50,3 +47,17 @@ def attribute(
         workload=workload,
         timeline=timeline,
     )
+
+
+def _charge(
+    entry: Entry, workload: Workload, system: System, key: PRNGKeyArray | None
+) -> tuple[Attribution, Timeline]:
+    """What the method says, and the timeline, of the same run where it makes one."""
+    if entry.of_run is not None:
+        return entry.of_run(workload, system)
+    game = ServingGame(workload, system) if entry.needs_game else None
+    timeline = serve(workload, system)
+    attribution = entry.method(
+        game, workload=workload, system=system, timeline=timeline, key=key
+    )
+    return attribution, timeline

@@ -13,7 +13,7 @@ from carbjax._attribution.aumann_shapley import Ray
 from carbjax._attribution.equal_requests import mean_of_equals
 from carbjax._attribution.per_iteration import EqualObserver, TokensObserver
 from carbjax._attribution.streaming import StreamingObserver
-from carbjax._attribution.token_rays import IN_CARBON
+from carbjax._attribution.token_rays import A_TOKEN_MORE, IN_CARBON
 from carbjax._errors import InputError
 from carbjax._serving.continuous import ContinuousServing, RealTokens
 from carbjax._serving.observers import AbstractObserver
@@ -21,7 +21,6 @@ from carbjax._serving.serve import serve
 from carbjax._serving.system import System
 from carbjax._workload import Workload
 
-_ABOVE = 1 + 1e-10  # a token more, not a token less, where the two differ
 _BY_ARCS = "aumann_shapley"
 _ARC = 0.05
 _ARC_ACCURACY = 2e-4
@@ -95,7 +94,9 @@ def _own_slopes(
 ) -> tuple[Float[np.ndarray, " requests"], Float[np.ndarray, "2 requests"]]:
     """Shares, and each one's derivatives by its own prompt and decode tokens."""
     size, slots = workload.num_requests, serving.num_slots
-    counts = np.stack([workload.num_prefill_tokens, _ABOVE * workload.num_decode_tokens])
+    counts = np.stack(
+        [workload.num_prefill_tokens, A_TOKEN_MORE * workload.num_decode_tokens]
+    )
     tokens = jnp.asarray(np.pad(counts, ((0, 0), (0, slots - size))), float)
     shares, slopes = np.zeros(size), np.zeros(2 * size)
     place = np.flatnonzero(np.tile(np.arange(slots) < size, 2))

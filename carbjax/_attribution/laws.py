@@ -15,8 +15,6 @@ from carbjax._workload import Workload
 _PLAYERS = 10  # of the random games: more coalitions than a small sample takes
 _SIGMAS = 4.0  # that a sampled share may be off
 _APART_S = 1000.0
-
-
 _TOLERANCE = {True: 1e-9, False: 1e-4}  # in 64 bits, in 32
 
 

@@ -1,10 +1,10 @@
 """A recorded schedule whose energy is what a meter says."""
 
-import copy
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from carbjax._attribution.recorded_prices import price_iterations, waiting_power
 from carbjax._attribution.recorded_schedule import RecordedSchedule
@@ -15,6 +15,7 @@ from carbjax._traces.meter import MeterReadings
 _SPAN = (0.05, 0.5, 0.95)
 _ROUNDING_S = 1e-6  # of Unix seconds, and of logs
 _NOISE = 1.05  # above the limit of power that a meter may read
+_WHOLE = 1e-9  # of an iteration: less than this left out is rounding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,45 +59,82 @@ def meter_schedule(
     """
     edges_s = _edges(schedule, meter, unix_minus_clock_s)
     modelled_j = _modelled(schedule, system)
-    iteration, interval, share = _overlaps(schedule, edges_s)
-    number = len(meter.energy_j)
-    busy_s = np.bincount(interval, share * schedule.duration_s[iteration], number)
-    model_j = np.bincount(interval, share * modelled_j[iteration], number)
-    idle_w = float(system.accelerator.idle_power * system.tensor_parallel)
-    length_s = np.diff(edges_s)
-    _require_possible(meter, system, length_s)
-    rest_j = meter.energy_j - idle_w * (length_s - busy_s)
-    used = busy_s > 0
-    _require_positive(meter, rest_j, used, edges_s, idle_w)
-    factors = np.where(used, rest_j / np.where(used, model_j, 1.0), np.nan)
-    _require_some(meter, factors)
-    energy_j, partly = _energy(schedule, modelled_j, iteration, interval, share, factors)
-    metered = copy.copy(schedule)
-    metered.energy_j = energy_j
-    known = np.isfinite(factors)
-    factor = float(rest_j[known].sum() / model_j[known].sum())
-    notes = (
-        *meter.notes,
-        *_notes(meter, factor, factors, partly, used),
-        *_idle_notes(meter, length_s, used, idle_w),
+    overlaps = _overlaps(schedule, edges_s)
+    intervals = _Intervals(
+        meter=meter,
+        edges_s=edges_s,
+        idle_w=float(system.accelerator.idle_power * system.tensor_parallel),
+        busy_s=overlaps.by_interval(schedule.duration_s, len(meter.energy_j)),
+        modelled_j=overlaps.by_interval(modelled_j, len(meter.energy_j)),
     )
-    beyond_idle_j = float(np.nansum(rest_j[~used]))
+    _require_possible(intervals, system)
+    _require_positive(intervals)
+    _require_some(intervals)
+    energy_j, num_partly = _energy(schedule, modelled_j, overlaps, intervals.factors)
     return MeteredSchedule(
-        metered, factor, factors, float(np.nansum(meter.energy_j)), beyond_idle_j, notes
+        schedule=schedule.with_energy(energy_j),
+        factor=intervals.factor,
+        factors=intervals.factors,
+        measured_j=float(np.nansum(meter.energy_j)),
+        beyond_idle_j=float(np.nansum(intervals.rest_j[~intervals.used])),
+        notes=(*meter.notes, *_notes(intervals, num_partly), *_idle_notes(intervals)),
     )
 
 
-def _require_some(meter: MeterReadings, factors: np.ndarray) -> None:
-    """Raises `TraceError` where no interval's factor is known."""
-    if not np.isfinite(factors).any():
-        raise TraceError(
-            "the meter knows no interval in which an iteration ran.",
-            file=meter.file,
-            hint="Is it of the same time, and on the same clock?",
-        )
+class _Overlaps(NamedTuple):
+    """Pairs of an iteration and an interval that meet, `" pairs"`."""
+
+    iteration: Int[np.ndarray, " pairs"]
+    interval: Int[np.ndarray, " pairs"]
+    share: Float[np.ndarray, " pairs"]  # of the iteration, by time
+
+    def by_interval(
+        self, values: Float[np.ndarray, " iterations"], number: int
+    ) -> Float[np.ndarray, " intervals"]:
+        """What the iterations have, by interval: each its share of it."""
+        return np.bincount(self.interval, self.share * values[self.iteration], number)
 
 
-def _edges(schedule, meter: MeterReadings, offset: float | None) -> np.ndarray:
+@dataclasses.dataclass(frozen=True)
+class _Intervals:
+    """What the meter counts between readings, and what iterations do meanwhile."""
+
+    meter: MeterReadings
+    edges_s: Float[np.ndarray, " readings"]  # on the schedule's clock
+    idle_w: float  # of all GPUs
+    busy_s: Float[np.ndarray, " intervals"]
+    modelled_j: Float[np.ndarray, " intervals"]  # of the iterations
+
+    @property
+    def length_s(self) -> Float[np.ndarray, " intervals"]:
+        return np.diff(self.edges_s)
+
+    @property
+    def used(self) -> Bool[np.ndarray, " intervals"]:
+        """Whether an iteration ran."""
+        return self.busy_s > 0
+
+    @property
+    def rest_j(self) -> Float[np.ndarray, " intervals"]:
+        """What is left to the iterations: idle power is drawn between them."""
+        return self.meter.energy_j - self.idle_w * (self.length_s - self.busy_s)
+
+    @property
+    def factors(self) -> Float[np.ndarray, " intervals"]:
+        """Measured over modelled energy of the iterations, NaN where unknown."""
+        modelled_j = np.where(self.used, self.modelled_j, 1.0)
+        return np.where(self.used, self.rest_j / modelled_j, np.nan)
+
+    @property
+    def factor(self) -> float:
+        """Measured over modelled energy, of all intervals where it is known."""
+        known = np.isfinite(self.factors)
+        return float(self.rest_j[known].sum() / self.modelled_j[known].sum())
+
+
+def _edges(
+    schedule: RecordedSchedule, meter: MeterReadings, offset: float | None
+) -> Float[np.ndarray, " readings"]:
     """Times of the readings in the schedule's seconds."""
     epoch = schedule.workload.epoch
     if meter.is_unix and epoch is not None:
@@ -128,10 +166,8 @@ def _modelled(schedule: RecordedSchedule, system: System) -> np.ndarray:
     return energy_j * np.where(busy, shorter, 0.0) + waiting * longer_s
 
 
-def _overlaps(
-    schedule: RecordedSchedule, edges_s: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each pair of an iteration and an interval that meet, the part of the iteration.
+def _overlaps(schedule: RecordedSchedule, edges_s: np.ndarray) -> _Overlaps:
+    """Which iterations and intervals meet.
 
     An iteration that crosses a reading by a rounding of the clocks does not.
     """
@@ -148,78 +184,95 @@ def _overlaps(
     begins, ends = interval == first[iteration], interval == last[iteration]
     low = np.where(begins, start_s[iteration], edges_s[interval])
     high = np.where(ends, end_s[iteration], edges_s[interval + 1])
-    return iteration, interval, (high - low) / schedule.duration_s[iteration]
+    share = (high - low) / schedule.duration_s[iteration]
+    return _Overlaps(iteration, interval, share)
 
 
-def _require_possible(meter: MeterReadings, system: System, length_s: np.ndarray) -> None:
+def _require_possible(intervals: _Intervals, system: System) -> None:
+    """Raises `TraceError` where the meter counts more than the GPUs can draw."""
     most_w = float(system.accelerator.max_power * system.tensor_parallel)
-    power_w = meter.energy_j / length_s
+    power_w = intervals.meter.energy_j / intervals.length_s
     for k in np.flatnonzero(power_w > most_w * _NOISE)[:1]:
         raise TraceError(
             f"between readings {k + 1} and {k + 2} the meter counts {power_w[k]:.4g} W, "
             f"and the GPUs draw {most_w:g} W at most.",
-            file=meter.file,
+            file=intervals.meter.file,
             hint="Is it millijoules taken for joules, or other GPUs than the system's?",
         )
 
 
-def _require_positive(meter, rest_j, used, edges_s, idle_w: float) -> None:
-    for k in np.flatnonzero(used & (rest_j <= 0))[:1]:
+def _require_positive(intervals: _Intervals) -> None:
+    """Raises `TraceError` where the meter leaves nothing to the iterations."""
+    meter = intervals.meter
+    for k in np.flatnonzero(intervals.used & (intervals.rest_j <= 0))[:1]:
         raise TraceError(
             f"between readings {k + 1} and {k + 2} the meter counts {meter.energy_j[k]:g} "
-            f"J in {edges_s[k + 1] - edges_s[k]:g} s, less than an idle machine of "
-            f"{idle_w:g} W draws between the iterations.",
+            f"J in {intervals.length_s[k]:g} s, less than an idle machine of "
+            f"{intervals.idle_w:g} W draws between the iterations.",
             file=meter.file,
             hint="Does it read all GPUs? Measure the idle power with `carbjax profile`.",
         )
 
 
+def _require_some(intervals: _Intervals) -> None:
+    """Raises `TraceError` where no interval's factor is known."""
+    if not np.isfinite(intervals.factors).any():
+        raise TraceError(
+            "the meter knows no interval in which an iteration ran.",
+            file=intervals.meter.file,
+            hint="Is it of the same time, and on the same clock?",
+        )
+
+
 def _energy(
-    schedule, modelled_j, iteration, interval, share, factors
-) -> tuple[np.ndarray, int]:
+    schedule: RecordedSchedule,
+    modelled_j: Float[np.ndarray, " iterations"],
+    overlaps: _Overlaps,
+    factors: Float[np.ndarray, " intervals"],
+) -> tuple[Float[np.ndarray, " iterations"], int]:
     """J by iteration, and how many are measured in part."""
     number = schedule.num_iterations
-    known = np.isfinite(factors[interval])
-    measured = np.bincount(
-        iteration[known],
-        (share * modelled_j[iteration] * factors[interval])[known],
-        number,
-    )
-    part = np.bincount(iteration[known], share[known], number)
+    factor = factors[overlaps.interval]
+    known = np.isfinite(factor)
+    iteration, share = overlaps.iteration[known], overlaps.share[known]
+    measured = np.bincount(iteration, share * modelled_j[iteration] * factor[known], number)
+    part = np.bincount(iteration, share, number)
     before = np.where(np.isnan(schedule.energy_j), modelled_j, schedule.energy_j)
     left = np.clip(1.0 - part, 0.0, 1.0)
-    left[left < 1e-9] = 0.0
+    left[left < _WHOLE] = 0.0
     energy_j = np.where(part > 0, measured + left * before, schedule.energy_j)
     return energy_j, int(((part > 0) & (left > 0)).sum())
 
 
-def _notes(meter, factor: float, factors, partly: int, used) -> tuple[str, ...]:
-    low, middle, high = np.nanquantile(factors, _SPAN)
-    unknown = int((used & np.isnan(meter.energy_j)).sum())
-    return (
-        f"Calibration factor: the meter counts {factor:.4g} times the modelled energy of "
-        f"iterations (median {middle:.3g}, 5% to 95% of intervals {low:.3g} to "
-        f"{high:.3g}).",
-        *(
-            f"{count} {what}"
-            for count, what in (
-                (
-                    unknown,
-                    "intervals with iterations are unknown: energy is modelled there.",
-                ),
-                (partly, "iterations are measured in part, and modelled for the rest."),
-            )
-            if count
-        ),
-    )
+def _notes(intervals: _Intervals, num_partly: int) -> tuple[str, ...]:
+    """How far the model was off, and where it still counts."""
+    low, middle, high = np.nanquantile(intervals.factors, _SPAN)
+    notes = [
+        f"Calibration factor: the meter counts {intervals.factor:.4g} times the modelled "
+        f"energy of iterations (median {middle:.3g}, 5% to 95% of intervals {low:.3g} to "
+        f"{high:.3g})."
+    ]
+    num_unknown = int((intervals.used & np.isnan(intervals.meter.energy_j)).sum())
+    if num_unknown:
+        notes.append(
+            f"{num_unknown} intervals with iterations are unknown: energy is modelled "
+            "there."
+        )
+    if num_partly:
+        notes.append(
+            f"{num_partly} iterations are measured in part, and modelled for the rest."
+        )
+    return tuple(notes)
 
 
-def _idle_notes(meter, length_s, used, idle_w: float) -> tuple[str, ...]:
-    idle = ~used & np.isfinite(meter.energy_j)
+def _idle_notes(intervals: _Intervals) -> tuple[str, ...]:
+    """What the meter counts without iterations, where it does."""
+    energy_j = intervals.meter.energy_j
+    idle = ~intervals.used & np.isfinite(energy_j)
     if not idle.any():
         return ()
-    found_w = float(meter.energy_j[idle].sum() / length_s[idle].sum())
+    found_w = float(energy_j[idle].sum() / intervals.length_s[idle].sum())
     return (
         f"Without iterations the meter counts {found_w:.4g} W, and the system's idle power "
-        f"is {idle_w:.4g} W.",
+        f"is {intervals.idle_w:.4g} W.",
     )

@@ -1,7 +1,7 @@
 """The registry of attribution methods."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
 from jaxtyping import PRNGKeyArray
@@ -28,6 +28,9 @@ class Method(Protocol):
     ) -> Attribution: ...
 
 
+OfRun = Callable[[Workload, System], tuple[Attribution, Timeline]]
+"""A method that runs the workload itself: what it finds, and the timeline of that run."""
+
 AXIOMS = ("efficiency", "symmetry", "null_player", "linearity")
 
 
@@ -38,6 +41,7 @@ class Entry(NamedTuple):
     needs_game: bool
     claims: frozenset[str] = frozenset()
     exact: bool = True
+    of_run: OfRun | None = None
 
 
 _ENTRIES: dict[str, Entry] = {}
@@ -50,6 +54,7 @@ def register_method(
     needs_game: bool = True,
     claims: Iterable[str] = (),
     exact: bool = True,
+    of_run: OfRun | None = None,
 ) -> None:
     """Makes `method` available by name to `attribute`, tests, criteria and tables.
 
@@ -63,6 +68,9 @@ def register_method(
       - "linearity": the shares of a sum of games are sums of their shares.
 
     - `exact`: False where it keeps them within its `stderr` alone.
+    - `of_run`: `of_run(workload, system)` is what `attribute` calls instead of `method`,
+      where the method runs the workload itself: its attribution, and the timeline of the
+      same run, so that nothing is served twice.
 
     `check_claims(name)` puts the claims to the test. Raises `InputError` where the name
     is taken or an axiom is unknown.
@@ -75,7 +83,7 @@ def register_method(
             f"method {name!r} claims {unknown[0]!r}.",
             hint=f"Choose of {', '.join(AXIOMS)}.",
         )
-    _ENTRIES[name] = Entry(method, needs_game, frozenset(claims), exact)
+    _ENTRIES[name] = Entry(method, needs_game, frozenset(claims), exact, of_run)
 
 
 def methods() -> dict[str, Method]:

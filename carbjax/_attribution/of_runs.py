@@ -1,5 +1,7 @@
 """Methods that charge each iteration of the real run as it happens: O(I + R)."""
 
+import functools as ft
+
 import jax
 from jaxtyping import PRNGKeyArray
 
@@ -9,8 +11,8 @@ from carbjax._attribution.per_iteration import EqualObserver, TokensObserver
 from carbjax._attribution.streaming import StreamingObserver
 from carbjax._games.base import AbstractGame
 from carbjax._serving.buckets import power_of
-from carbjax._serving.observers import AbstractObserver, TotalsObserver
-from carbjax._serving.serve import Timeline
+from carbjax._serving.observers import AbstractObserver
+from carbjax._serving.serve import Timeline, timeline_observers, timeline_of
 from carbjax._serving.system import System
 from carbjax._serving.whole import run_whole
 from carbjax._workload import Workload
@@ -32,10 +34,11 @@ def streaming(
     participant.
 
     Source: Aumann and Shapley (1974). Cost: O(I + R), whatever C and t. Keeps efficiency
-    (to rounding), null player, linearity, and symmetry within
-    a batch: equal requests that are not served together may differ.
+    (to rounding), null player, linearity, and symmetry within a batch: equal requests
+    that are not served together may differ.
     """
-    return _charge("streaming", *require_run("streaming", workload, system))
+    workload, system = require_run("streaming", workload, system)
+    return charge_run("streaming", workload, system)[0]
 
 
 def iteration_equal(
@@ -52,7 +55,8 @@ def iteration_equal(
     iteration emits and b_j its requests. Source: a common baseline. Cost: O(I + R). Keeps
     efficiency, null player and linearity, and symmetry within a batch; blind to lengths.
     """
-    return _charge("iteration_equal", *require_run("iteration_equal", workload, system))
+    workload, system = require_run("iteration_equal", workload, system)
+    return charge_run("iteration_equal", workload, system)[0]
 
 
 def iteration_tokens(
@@ -69,7 +73,8 @@ def iteration_tokens(
     a common baseline. Cost: O(I + R). Keeps efficiency, null player and linearity, and
     symmetry within a batch; blind to contexts.
     """
-    return _charge("iteration_tokens", *require_run("iteration_tokens", workload, system))
+    workload, system = require_run("iteration_tokens", workload, system)
+    return charge_run("iteration_tokens", workload, system)[0]
 
 
 def run_observer(name: str, workload: Workload, system: System) -> AbstractObserver | None:
@@ -91,31 +96,27 @@ _OBSERVERS = {
 }
 
 
-def _charge(name: str, workload: Workload, system: System) -> Attribution:
-    """What the observer charged each request in the run, by player."""
-    observers = (TotalsObserver(system.footprint), _OBSERVERS[name](workload, system))
+def charge_run(
+    name: str, workload: Workload, system: System
+) -> tuple[Attribution, Timeline]:
+    """What the method's observer charged each player in a run, and the run's timeline."""
+    observers = (*timeline_observers(system), _OBSERVERS[name](workload, system))
     whole = run_whole(workload, system, observers, pad=True)
-    totals, slots = whole.accounts[0].totals, whole.accounts[1].slots
-    requests = jax.tree.map(whole.arrangement.to_workload_order, slots)
+    timeline = timeline_of(workload, whole)
+    requests = jax.tree.map(whole.arrangement.to_workload_order, whole.accounts[-1].slots)
     shares = by_player(requests, workload.player, workload.num_players)
-    return Attribution(name, shares, whole.standing, whole.standing + totals.emissions)
+    return Attribution(name, shares, timeline.standing, timeline.emissions), timeline
 
 
-register_method(
-    "streaming",
-    streaming,
-    needs_game=False,
-    claims=("efficiency", "null_player", "linearity"),
-)
-register_method(
-    "iteration_equal",
-    iteration_equal,
-    needs_game=False,
-    claims=("efficiency", "null_player", "linearity"),
-)
-register_method(
-    "iteration_tokens",
-    iteration_tokens,
-    needs_game=False,
-    claims=("efficiency", "null_player", "linearity"),
-)
+for _name, _method in (
+    ("streaming", streaming),
+    ("iteration_equal", iteration_equal),
+    ("iteration_tokens", iteration_tokens),
+):
+    register_method(
+        _name,
+        _method,
+        needs_game=False,
+        claims=("efficiency", "null_player", "linearity"),
+        of_run=ft.partial(charge_run, _name),
+    )

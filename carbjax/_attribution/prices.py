@@ -4,7 +4,9 @@ Aumann and Shapley's prices: `integral_0^1 grad c(tau z) dtau`, so that the toke
 and the price of running the iteration at all, c(0+), add up to c(z).
 """
 
+import functools as ft
 from collections.abc import Callable
+from typing import TypeVar
 
 import equinox as eqx
 import jax
@@ -24,6 +26,8 @@ _VANISHING = 1e-20  # of the batch: where a kernel in use costs its launch alone
 Weigh = Callable[[Cost], Float[Array, "*batch"]]
 """Latency (s) and energy (J) to the quantity that is priced: linear in both."""
 
+_Found = TypeVar("_Found")
+
 
 class Prices(eqx.Module):
     """Average prices of a batch; `fixed + sum(prices * features)` is its cost."""
@@ -39,53 +43,42 @@ def average_prices(
     *,
     factors: Float[np.ndarray, " pieces"] | None = None,
     num_pieces: int = _NUM_PIECES,
-    in_turn: bool = False,
 ) -> Prices:
     """Aumann-Shapley prices of the batch, and the fixed part c(0+), elementwise.
 
     The ray is cut into pieces, and what is shared out of each is what the cost really
     grows by over it, so the prices add up to the cost whatever the number of pieces;
     that only says how fine the parts are told apart (docs/streaming.md). Each piece's
-    part is multiplied by its one of `factors`. Pieces `in_turn` are quicker for hundreds
-    of batches, all at once for a few.
+    part is multiplied by its one of `factors`.
     """
     ends = _ends(num_pieces)
-    like = features.num_tokens.dtype
     scale = np.ones(num_pieces) if factors is None else factors
-    low, high, scale = (jnp.asarray(x, like) for x in (ends[:-1], ends[1:], scale))
+    real = features.num_tokens.dtype
+    low, high, scale = (jnp.asarray(x, real) for x in (ends[:-1], ends[1:], scale))
     start = _Parts.at(low[0], cost, features)
-    fixed = weigh(cost.limit(*start.total))
-
-    def grow(before: _Parts, after: _Parts, piece) -> _Grown:
-        more = _piece(cost, weigh, features, piece[:2], before, after)
-        return jax.tree.map(lambda x: piece[2] * x, more)
-
-    if in_turn:
-        grown = _add_in_turn(cost, features, grow, start, (low, high, scale))
-    else:
-        after = jax.vmap(lambda end: _Parts.at(end, cost, features))(high)
-        before = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b[:-1]]), start, after)
-        each = jax.vmap(grow)(before, after, (low, high, scale))
-        grown = jax.tree.map(lambda x: jnp.sum(x, axis=0), each)
-    in_kernels, *kernels = grown.kernels
-    tokens = _ratio_or(grown.tokens, features.num_tokens, 0.0)
-    sequences = _ratio_or(grown.sequences, features.num_sequences, 0.0)
-    return Prices(fixed, BatchFeatures(tokens + in_kernels, sequences, *kernels))
+    after = _in_halves(lambda end: _Parts.at(end, cost, features), high)
+    before = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b[:-1]]), start, after)
+    rates = _in_halves(ft.partial(_rates, cost, weigh), before.total, after.total)
+    slopes = _in_halves(ft.partial(_slopes, cost, features), low, high, rates)
+    each = jax.vmap(ft.partial(_by_cause, features))
+    grown = each(scale, before, after, rates, slopes)
+    in_kernels, *kernels = (jnp.sum(x, axis=0) for x in grown.kernels)
+    tokens = _ratio_or(jnp.sum(grown.tokens, axis=0), features.num_tokens, 0.0)
+    sequences = _ratio_or(jnp.sum(grown.sequences, axis=0), features.num_sequences, 0.0)
+    return Prices(
+        fixed=weigh(cost.limit(*start.total)),
+        features=BatchFeatures(tokens + in_kernels, sequences, *kernels),
+    )
 
 
-def _add_in_turn(cost, features: BatchFeatures, grow, start: "_Parts", pieces) -> "_Grown":
-    """The sum over the pieces, in a loop: all at once XLA would repeat the parts."""
+def _in_halves(of_piece: Callable[..., _Found], *pieces) -> _Found:
+    """`of_piece` for all pieces, worked out once.
 
-    def add(carry: tuple[_Parts, _Grown], piece) -> tuple[tuple[_Parts, _Grown], None]:
-        before, grown = carry
-        after = _Parts.at(piece[1], cost, features)
-        more = grow(before, after, piece)
-        return (after, jax.tree.map(lambda a, b: a + b, grown, more)), None
-
-    none = jnp.zeros_like(start.total[0])
-    nothing = _Grown(none, none, (none,) * len(_kernel_features(features)))
-    (_, grown), _ = jax.lax.scan(add, (start, nothing), pieces)
-    return grown
+    Half of them at a time, since what a loop returns is kept: XLA would else work out
+    the parts anew for everything that is made of them, at five times the cost.
+    """
+    half = (len(jax.tree.leaves(pieces)[0]) + 1) // 2
+    return jax.lax.map(lambda piece: of_piece(*piece), pieces, batch_size=half)
 
 
 class _Parts(eqx.Module):
@@ -111,45 +104,15 @@ class _Parts(eqx.Module):
         return t0 + t1 + t2, e0 + e1 + e2
 
 
-class _Grown(eqx.Module):
-    """What the cost has grown by along the ray, by cause."""
+class _ByCause(eqx.Module):
+    """What the cost grows by, by cause."""
 
     tokens: Float[Array, "*batch"]  # all of them
     sequences: Float[Array, "*batch"]
     kernels: tuple[Float[Array, "*batch"], ...]  # for a unit of each feature in attention
 
 
-def _piece(
-    cost: AbstractIterationCost,
-    weigh: Weigh,
-    features: BatchFeatures,
-    piece: tuple[Float[Array, ""], Float[Array, ""]],
-    before: _Parts,
-    after: _Parts,
-) -> _Grown:
-    """What the cost grows by over a piece of the ray."""
-    of_latency, of_energy = _rates(cost, weigh, before.total, after.total)
-
-    def growth(low: Cost, high: Cost) -> Float[Array, "*batch"]:
-        return of_latency * (high[0] - low[0]) + of_energy * (high[1] - low[1])
-
-    low, high = piece
-    point = _kernel_features(features)
-    # Attention grows by what it does; its gradient half-way says by which features.
-    _, pull = jax.vjp(cost.attention_part, *((low + high) / 2 * x for x in point))
-    gradient = [(high - low) * g for g in pull((of_latency, of_energy))]
-    guess = sum((x * g for x, g in zip(point, gradient, strict=True)), jnp.zeros(()))
-    more = _ratio_or(growth(before.attention, after.attention), guess, 1.0)
-    return _Grown(
-        tokens=growth(before.tokens, after.tokens),
-        sequences=growth(before.sequences, after.sequences),
-        kernels=tuple(more * g for g in gradient),
-    )
-
-
-def _rates(
-    cost: AbstractIterationCost, weigh: Weigh, before: Cost, after: Cost
-) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
+def _rates(cost: AbstractIterationCost, weigh: Weigh, before: Cost, after: Cost) -> Cost:
     """What a second and a joule of the parts cost over a piece.
 
     The slopes of `limit` half-way, times how much more the cost really grows.
@@ -160,10 +123,47 @@ def _rates(
 
     middle = [(low + high) / 2 for low, high in zip(before, after, strict=True)]
     value, pull = jax.vjp(priced, *middle)
-    of_latency, of_energy = pull(jnp.ones_like(value))
-    guess = of_latency * (after[0] - before[0]) + of_energy * (after[1] - before[1])
-    more = _ratio_or(priced(*after) - priced(*before), guess, 1.0)
-    return more * of_latency, more * of_energy
+    rates = pull(jnp.ones_like(value))
+    more = _ratio_or(priced(*after) - priced(*before), _growth(rates, before, after), 1.0)
+    return more * rates[0], more * rates[1]
+
+
+def _slopes(
+    cost: AbstractIterationCost,
+    features: BatchFeatures,
+    low: Float[Array, ""],
+    high: Float[Array, ""],
+    rates: Cost,
+) -> list[Float[Array, "*batch"]]:
+    """What a unit of each feature in attention costs over a piece."""
+    middle = ((low + high) / 2 * x for x in _kernel_features(features))
+    _, pull = jax.vjp(cost.attention_part, *middle)
+    return [(high - low) * slope for slope in pull(rates)]
+
+
+def _by_cause(
+    features: BatchFeatures,
+    scale: Float[Array, ""],
+    before: _Parts,
+    after: _Parts,
+    rates: Cost,
+    slopes: list[Float[Array, "*batch"]],
+) -> _ByCause:
+    """What the cost grows by over a piece of the ray, times `scale`."""
+    # Attention grows by what it does; its slopes half-way say by which features.
+    pairs = zip(_kernel_features(features), slopes, strict=True)
+    guess = sum((x * slope for x, slope in pairs), jnp.zeros(()))
+    more = _ratio_or(_growth(rates, before.attention, after.attention), guess, 1.0)
+    return _ByCause(
+        tokens=scale * _growth(rates, before.tokens, after.tokens),
+        sequences=scale * _growth(rates, before.sequences, after.sequences),
+        kernels=tuple(scale * more * slope for slope in slopes),
+    )
+
+
+def _growth(rates: Cost, low: Cost, high: Cost) -> Float[Array, "*batch"]:
+    """What a part's growth from `low` to `high` costs."""
+    return rates[0] * (high[0] - low[0]) + rates[1] * (high[1] - low[1])
 
 
 def _kernel_features(f: BatchFeatures) -> tuple[Float[Array, "*batch"], ...]:

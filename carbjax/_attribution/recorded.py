@@ -129,11 +129,7 @@ def _by_phase(
     schedule: RecordedSchedule, fixed: FixedParts, prices: Prices
 ) -> tuple[Float[np.ndarray, " players"], Float[np.ndarray, " players"]]:
     """What each player pays for its chunks, and for its decodes."""
-    # On the host, though `Prices` says otherwise.
-    fixed_prices, price = (
-        np.asarray(prices.fixed),
-        jax.tree.map(np.asarray, prices.features),
-    )
+    price = jax.tree.map(np.asarray, prices.features)
     chunks, runs = schedule.chunks, schedule.runs
     at, tokens = chunks.iteration, chunks.tokens
     of_chunks = price.num_tokens[at] * tokens
@@ -148,7 +144,7 @@ def _by_phase(
         DecodePrices(constant, kv, kv_sq), runs.first, runs.length, runs.context
     )
     player, number = schedule.workload.player, schedule.workload.num_players
-    prefill, decode = fixed.shares(fixed_prices)
+    prefill, decode = fixed.shares(np.asarray(prices.fixed))
     prefill += np.bincount(player[chunks.request], of_chunks, number)
     decode += np.bincount(player[runs.request], of_runs, number)
     return prefill, decode

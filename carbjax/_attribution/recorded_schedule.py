@@ -1,5 +1,6 @@
 """A log of the iterations that a server ran, and of the requests that took part."""
 
+import copy
 import datetime as dt
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -111,17 +112,10 @@ class RecordedSchedule:
         unknown = np.full(number, np.nan)
         self.energy_j = unknown if energy_j is None else np.array(energy_j, np.float64)
         require_iterations(self.start_s, self.duration_s, self.energy_j)
-        requests = Workload(
-            np.zeros(np.shape(num_prefill_tokens)),
-            num_prefill_tokens,
-            num_decode_tokens,
-            player,
-            epoch,
-        )
+        tokens = num_prefill_tokens, num_decode_tokens
+        requests = Workload(np.zeros(np.shape(tokens[0])), *tokens, player, epoch)
         shape = requests.num_prefill_tokens.shape
-        cached = np.zeros(shape, np.int64)
-        if num_cached_tokens is not None:
-            cached = whole_numbers("num_cached_tokens", num_cached_tokens, shape)
+        cached = _cached_tokens(num_cached_tokens, shape)
         first = _iterations("first_iteration", first_iteration, chunks, "chunks", shape)
         last = _iterations("last_iteration", last_iteration, runs, "runs", shape)
         rows = whole_prompts(requests, cached, first) if chunks is None else chunks
@@ -129,13 +123,7 @@ class RecordedSchedule:
         spans = without_gaps(requests, self.chunks, last) if runs is None else runs
         self.runs = run_table(spans, requests, self.chunks, number)
         began = require_spans(requests, self.chunks, self.runs, first, last)
-        self.workload = Workload(
-            self.start_s[began],
-            requests.num_prefill_tokens,
-            requests.num_decode_tokens,
-            requests.player,
-            epoch,
-        )
+        self.workload = Workload(self.start_s[began], *tokens, player, epoch)
         self.iterations = iterations_of(self.chunks, self.runs, number)
         require_logged(self.iterations, logged or {})
 
@@ -149,6 +137,13 @@ class RecordedSchedule:
         from carbjax._attribution.recorded_run import arguments_of_run
 
         return cls(**arguments_of_run(workload, system))
+
+    def with_energy(self, energy_j: Float[np.ndarray, " iterations"]) -> "RecordedSchedule":
+        """The same schedule with this energy of its iterations, J, NaN where unknown."""
+        require_iterations(self.start_s, self.duration_s, energy_j)
+        found = copy.copy(self)
+        found.energy_j = energy_j
+        return found
 
     @property
     def num_iterations(self) -> int:
@@ -165,6 +160,15 @@ class RecordedSchedule:
         np.maximum.at(last, self.chunks.request, self.chunks.iteration)
         np.maximum.at(last, self.runs.request, self.runs.last)
         return np.where(last < 0, np.nan, self.end_s[last])
+
+
+def _cached_tokens(
+    given: ArrayLike | None, shape: tuple[int, ...]
+) -> Int[np.ndarray, " requests"]:
+    """`num_cached_tokens`, 0 where it is left out."""
+    if given is None:
+        return np.zeros(shape, np.int64)
+    return whole_numbers("num_cached_tokens", given, shape)
 
 
 def _iterations(

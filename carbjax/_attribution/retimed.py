@@ -5,7 +5,7 @@ from jaxtyping import PRNGKeyArray
 
 from carbjax._attribution.attribution import Attribution
 from carbjax._attribution.methods import register_method, require_run
-from carbjax._attribution.of_runs import streaming
+from carbjax._attribution.of_runs import charge_run
 from carbjax._attribution.retimed_absences import absence_shares
 from carbjax._estimators.columns import Columns, to_columns, to_emissions
 from carbjax._games.base import AbstractGame
@@ -38,9 +38,19 @@ def retimed(
     """
     workload, system = require_run("retimed", workload, system)
     serving = game if isinstance(game, ServingGame) else ServingGame(workload, system)
-    first = streaming(None, workload=workload, system=system)
-    shares = to_columns(first.emissions) + absence_shares(serving)
-    equal = to_emissions(_mean_of_kind(shares, serving.kinds))
+    return _correct(serving, charge_run("streaming", workload, system)[0])
+
+
+def _of_run(workload: Workload, system: System) -> tuple[Attribution, Timeline]:
+    """As `retimed`, with the timeline of the run that is corrected."""
+    first, timeline = charge_run("streaming", workload, system)
+    return _correct(ServingGame(workload, system), first), timeline
+
+
+def _correct(game: ServingGame, first: Attribution) -> Attribution:
+    """Streaming's shares, and what the absences of all players add to them."""
+    shares = to_columns(first.emissions) + absence_shares(game)
+    equal = to_emissions(_mean_of_kind(shares, game.kinds))
     return Attribution("retimed", equal, first.remainder, first.whole)
 
 
@@ -57,4 +67,5 @@ register_method(
     retimed,
     needs_game=False,
     claims=("efficiency", "symmetry", "null_player"),
+    of_run=_of_run,
 )

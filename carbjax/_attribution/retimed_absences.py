@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from carbjax._attribution.prices import average_prices, middles
-from carbjax._attribution.streaming import charge, presence_of, step_shares
+from carbjax._attribution.prices import middles
+from carbjax._attribution.streaming import presence_of, priced_shares
 from carbjax._carbon.emissions import Emissions, no_emissions
 from carbjax._carbon.footprint import Footprint
 from carbjax._estimators.columns import NUM_COLUMNS, Columns, to_columns
@@ -48,21 +48,10 @@ class AbsenceObserver(AbstractObserver):
         batch = step.batch.restrict(step.player != self.absent)
         measured = measure(step.num_iterations, batch, self.cost)
         left = eqx.tree_at(lambda s: (s.batch, s.measured), step, (batch, measured))
-        presence = self._presence(left)
-
-        def share(weigh) -> Float[Array, " slots"]:
-            features = measured.features
-            prices = average_prices(
-                self.cost, weigh, features, factors=_OUTSIDE, in_turn=True
-            )
-            return step_shares(prices, left, presence)
-
-        rates = self.footprint.rates
-        electricity = share(lambda c: rates.electricity(*c))
-        embodied = jnp.zeros_like(electricity)
-        if self.footprint.provisioning == "on_demand":
-            embodied = rates.embodied * share(lambda c: c[0])
-        return Account((), account.slots + charge(left, electricity, embodied))
+        shares = priced_shares(
+            self.cost, self.footprint, left, self._presence(left), factors=_OUTSIDE
+        )
+        return Account((), account.slots + shares)
 
     def _presence(self, step: Step) -> Float[Array, " slots"]:
         """Each request's chance to be of the first player in a batch, before `absent`."""

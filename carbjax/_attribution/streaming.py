@@ -6,6 +6,7 @@ See docs/streaming.md. Cost: O(iterations + requests), a handful of prices a ste
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from carbjax._attribution.prices import Prices, Weigh, average_prices
@@ -35,27 +36,46 @@ class StreamingObserver(AbstractObserver):
         return Account((), no_emissions(num_slots))
 
     def observe(self, account: Account, step: Step) -> Account:
-        return self.observe_prepared(account, step, self.prepare(step))
+        return self.observe_prepared(account, step, self._shares(step))
 
-    def prepare(self, steps: Step) -> tuple[Prices, ...]:
-        """Prices of electricity (J), and of time (s) where it is embodied carbon."""
-        rates = self.footprint.rates
-        weighs: list[Weigh] = [lambda c: rates.electricity(*c)]
-        if self.footprint.provisioning == "on_demand":
-            weighs.append(lambda c: c[0])
-        features = steps.measured.features
-        return tuple(average_prices(self.cost, weigh, features) for weigh in weighs)
+    def prepare(self, steps: Step) -> Emissions:
+        """What each request is charged for each step."""
+        return jax.vmap(self._shares)(steps)
 
     def observe_prepared(
-        self, account: Account, step: Step, prepared: tuple[Prices, ...]
+        self, account: Account, step: Step, prepared: Emissions
     ) -> Account:
+        return Account((), account.slots + prepared)
+
+    def _shares(self, step: Step) -> Emissions:
         presence = presence_of(step, self.num_tenants)
-        electricity, *seconds = (step_shares(p, step, presence) for p in prepared)
-        embodied = jnp.zeros_like(electricity)
-        if seconds:
-            embodied = self.footprint.rates.embodied * seconds[0]
-        shares = charge(step, electricity, embodied)
-        return Account((), account.slots + shares)
+        return priced_shares(self.cost, self.footprint, step, presence)
+
+
+def priced_shares(
+    cost: AbstractIterationCost,
+    footprint: Footprint,
+    step: Step,
+    presence: Float[Array, " slots"],
+    *,
+    factors: Float[np.ndarray, " pieces"] | None = None,
+) -> Emissions:
+    """What each participant pays at the step's prices, by component.
+
+    `presence` is each request's part of the fixed price; `factors` as in
+    `average_prices`.
+    """
+    rates = footprint.rates
+
+    def share(weigh: Weigh) -> Float[Array, " slots"]:
+        prices = average_prices(cost, weigh, step.measured.features, factors=factors)
+        return step_shares(prices, step, presence)
+
+    electricity = share(lambda c: rates.electricity(*c))
+    embodied = jnp.zeros_like(electricity)
+    if footprint.provisioning == "on_demand":
+        embodied = rates.embodied * share(lambda c: c[0])
+    return charge(step, electricity, embodied)
 
 
 def charge(

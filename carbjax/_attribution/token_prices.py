@@ -6,13 +6,11 @@ import numpy as np
 from jaxtyping import Float
 
 from carbjax._attribution.equal_requests import mean_of_equals
-from carbjax._attribution.token_rays import IN_CARBON, TokenRays
+from carbjax._attribution.token_rays import A_TOKEN_MORE, IN_CARBON, TokenRays
 from carbjax._serving.continuous import ContinuousServing
 from carbjax._serving.serve import serve
 from carbjax._serving.system import System
 from carbjax._workload import Workload
-
-_ABOVE = 1 + 1e-10  # a token more, not a token less, where the two differ
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +40,7 @@ def token_prices(workload: Workload, system: System) -> TokenPrices:
     some = ~workload.is_null
     requests = workload.select(some).by_request()
     tokens = np.stack(
-        [requests.num_prefill_tokens, _ABOVE * requests.num_decode_tokens]
+        [requests.num_prefill_tokens, A_TOKEN_MORE * requests.num_decode_tokens]
     ).astype(float)
     rays = TokenRays(ContinuousServing(requests, system).requests)
     rays.values(tokens[None])

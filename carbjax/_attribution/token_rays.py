@@ -17,6 +17,9 @@ PRICED = ("prefill", "decode", "embodied", "energy_j")
 
 IN_CARBON = np.array([1.0, 1.0, 1.0, 0.0])  # of the priced components
 
+A_TOKEN_MORE = 1 + 1e-10
+"""Times a count: the slope for a token more, where that for one less is another."""
+
 _LANES = 32  # points a call, so that few sizes are compiled
 _FEW_REQUESTS = 16  # forward mode is faster up to here, and quicker to compile
 _SPARE = 1.25  # times the steps counted on the way
@@ -30,14 +33,11 @@ class TokenRays:
     """Emissions above the machine's own as a function of everybody's token counts.
 
     All in the workload's order of requests, on the host, with the components `PRICED`.
-    `num_values` and `num_gradients` count the points that were asked for.
     """
 
     def __init__(self, serving: RealTokens):
         self._serving = serving
         self._max_steps = _LEAST_STEPS
-        self.num_values = 0
-        self.num_gradients = 0
 
     def values(self, points: Tokens) -> Float[np.ndarray, "points priced"]:
         """Emissions at each point: one run each."""
@@ -58,7 +58,6 @@ class TokenRays:
         One forward pass for few requests, else a reverse pass a component. Raises
         `CarbjaxError` where they are not numbers.
         """
-        self.num_gradients += len(points)
         wide = self._widen(points)
         if wide.shape[-1] <= _FEW_REQUESTS:
             values, rates = _in_lanes(lambda p: _forward(self._serving, p), wide)
@@ -78,7 +77,6 @@ class TokenRays:
         return np.pad(points, ((0, 0), (0, 0), (0, extra)))
 
     def _run(self, points: Tokens):
-        self.num_values += len(points)
         values, parts, steps = _in_lanes(lambda p: _observe(self._serving, p), points)
         needed = int(_SPARE * steps.max()) + 1
         if needed > self._max_steps:

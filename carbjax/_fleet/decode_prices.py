@@ -88,17 +88,22 @@ def require_even_skew(cost: AbstractIterationCost) -> None:
 
     Decodes of a batch would then differ by more than their cached tokens.
     """
+    if any(float(slope) != 0 for slope in _slopes_of_skew(cost)):
+        raise ConfigError(
+            "the cost depends on `decode_kv_sq`, and a fleet's prices do not.",
+            hint="Attribute with `carbjax attribute`, which takes any cost.",
+        )
+
+
+@eqx.filter_jit
+def _slopes_of_skew(cost: AbstractIterationCost) -> Cost:
+    """By how much a batch of decodes costs more for each token^2 of `decode_kv_sq`."""
     one = jnp.ones(())
 
     def of_skew(kv_sq: Float[Array, ""]) -> Cost:
         return cost(BatchFeatures(8 * one, 8 * one, 0 * one, 0 * one, 8 * one, one, kv_sq))
 
-    slopes = jax.jacfwd(of_skew)(1e9 * one)
-    if any(float(slope) != 0 for slope in slopes):
-        raise ConfigError(
-            "the cost depends on `decode_kv_sq`, and a fleet's prices do not.",
-            hint="Attribute with `carbjax attribute`, which takes any cost.",
-        )
+    return jax.jacfwd(of_skew)(1e9 * one)
 
 
 @eqx.filter_jit
@@ -115,10 +120,7 @@ def _tabulate(cost, rates, context, most_decodes: int, with_latency: bool):
             decode_kv=kv,
             decode_kv_sq=decodes * context**2,
         )
-        found = [
-            average_prices(cost, w, features, in_turn=True)
-            for w in quantities(rates, with_latency)
-        ]
+        found = [average_prices(cost, w, features) for w in quantities(rates, with_latency)]
         fixed = jnp.stack([p.fixed[0] for p in found])
         return fixed, jnp.stack([p.features.decode_kv for p in found], axis=-1)
 

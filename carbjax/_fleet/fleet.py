@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from carbjax._carbon.intensity import RelativeIntensity
 from carbjax._errors import CarbjaxError, ConfigError
 from carbjax._fleet.decode_prices import DecodePrices, require_even_skew
-from carbjax._fleet.lanes import Slice, no_totals, run_slice
+from carbjax._fleet.lanes import Slice, run_slice
 from carbjax._fleet.seats import MOST_AT_ONCE, Row, Seats, Source, Spent, empty_seats
 from carbjax._fleet.step_prices import Pricing
 from carbjax._serving.engine import Server
@@ -79,10 +79,7 @@ class Fleet:
         self._seats = self._empty(num_lanes, min(self._caps, _FEW_SEATS) + MOST_AT_ONCE)
 
     def _empty(self, num_lanes: int, num_seats: int) -> Seats:
-        with_market = self._market is not None
-        return jax.vmap(lambda _: empty_seats(num_seats, with_market))(
-            jnp.arange(num_lanes)
-        )
+        return empty_seats(num_seats, num_lanes, self._market is not None)
 
     @property
     def spent_names(self) -> tuple[str, ...]:
@@ -123,10 +120,7 @@ class Fleet:
         found = []
         while True:
             source = Source(*(jnp.asarray(x) for x in (rows, num_rows, goes_on)))
-            totals = no_totals(self.num_lanes, self._market is not None)
-            done = run_slice(
-                source, self._seats, totals, self._server, self._pricing, self._market
-            )
+            done = run_slice(source, self._seats, self._server, self._pricing, self._market)
             self._seats = done.seats
             found.append(done)
             self._require_clock()
@@ -156,14 +150,14 @@ class Fleet:
 
     def _add_seats(self) -> None:
         """Twice the seats: those there are hold running requests alone."""
-        old = self._seats.row.shape[1]
+        old = len(self._seats.row)
         new = min(2 * old, self._caps + MOST_AT_ONCE)
         if new == old:
             raise CarbjaxError("a lane cannot go on, and has all the seats it may need.")
         blank = self._empty(self.num_lanes, new - old)
 
         def append(seats, more):
-            return seats if seats.ndim < 2 else jnp.concatenate([seats, more], axis=1)
+            return seats if seats.ndim < 2 else jnp.concatenate([seats, more])
 
         self._seats = jax.tree.map(append, self._seats, blank)
 

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from carbjax._attribution.prices import Prices
 from carbjax._carbon.footprint import Rates
 from carbjax._carbon.intensity import RelativeIntensity
 from carbjax._fleet.seats import (
@@ -21,34 +20,30 @@ from carbjax._fleet.seats import (
     no_finished,
     reseat,
 )
-from carbjax._fleet.step_prices import Pricing
-from carbjax._serving.engine import Progress, Server, Step, advance, has_work, waiting
+from carbjax._fleet.step_prices import Pricing, StepPrices
+from carbjax._serving.batch import Batch
+from carbjax._serving.engine import Progress, Proposal, Server, Step, has_work, propose
+from carbjax._serving.queue import Queue
 from carbjax._units import JOULES_PER_KWH
 
 _STEPS_A_BLOCK = 16
 
 
 class Totals(eqx.Module):
-    """Sums over a lane's iterations, gathered apart from what requests are charged."""
+    """Sums over a lane's iterations in a slice, apart from what requests are charged."""
 
-    electricity_j: Float[Array, "*lanes"]  # at the site, above the idle machine's
-    operational_g: Float[Array, "*lanes"]
-    embodied_g: Float[Array, "*lanes"]
-    gpu_energy_j: Float[Array, "*lanes"]
-    busy_s: Float[Array, "*lanes"]
-    num_iterations: Float[Array, "*lanes"]
-    num_steps: Int[Array, "*lanes"]
-    market_g: Float[Array, "*lanes"] | None  # see `Spent`
-
-
-def no_totals(num_lanes: int, with_market: bool) -> Totals:
-    zero, none = jnp.zeros(num_lanes), jnp.zeros(num_lanes, int)
-    market = zero if with_market else None
-    return Totals(zero, zero, zero, zero, zero, zero, none, market)
+    electricity_j: Float[Array, " lanes"]  # at the site, above the idle machine's
+    operational_g: Float[Array, " lanes"]
+    embodied_g: Float[Array, " lanes"]
+    gpu_energy_j: Float[Array, " lanes"]
+    busy_s: Float[Array, " lanes"]
+    num_iterations: Float[Array, " lanes"]
+    num_steps: Int[Array, " lanes"]
+    market_g: Float[Array, " lanes"] | None  # see `Spent`
 
 
 class Slice(eqx.Module):
-    """Lanes part way through a slice; every array has a leading axis of lanes."""
+    """Lanes part way through a slice."""
 
     place: Int[Array, " lanes"]  # rows of the source that have been seated
     seats: Seats
@@ -60,21 +55,19 @@ class Slice(eqx.Module):
 def run_slice(
     sources: Source,
     seats: Seats,
-    totals: Totals,
     server: Server,
     pricing: Pricing,
     market: RelativeIntensity | None,
 ) -> Slice:
     """The lanes when none can go on: each has served all it has, or waits for more rows.
 
-    `totals` are those so far, to which the slice's are added. `market` is a second series
-    of intensity; all its changes must be changes of the server's too.
+    `market` is a second series of intensity; all its changes must be changes of the
+    server's too.
     """
     num_lanes, num_rows, _ = sources.rows.shape
-    most = num_rows + seats.row.shape[1]
-    finished = jax.vmap(lambda spent: no_finished(most, spent))(seats.spent)
+    finished = no_finished(num_rows + len(seats.row), seats.spent)
+    totals = _no_totals(num_lanes, with_market=market is not None)
     state = Slice(jnp.zeros(num_lanes, int), seats, finished, totals)
-    state = _reseat(sources, state)
 
     def goes_on(state: Slice) -> Bool[Array, ""]:
         return jnp.any(_can_go_on(state.seats))
@@ -83,19 +76,23 @@ def run_slice(
         served = _serve_block(sources, state, server, pricing, market)
         return _reseat(sources, served)
 
-    return jax.lax.while_loop(goes_on, block, state)
+    with jax.numpy_rank_promotion("allow"):  # numbers of a lane meet those of its seats
+        return jax.lax.while_loop(goes_on, block, _reseat(sources, state))
+
+
+def _no_totals(num_lanes: int, *, with_market: bool) -> Totals:
+    zero, none = jnp.zeros(num_lanes), jnp.zeros(num_lanes, int)
+    market = zero if with_market else None
+    return Totals(zero, zero, zero, zero, zero, zero, none, market)
 
 
 def _can_go_on(seats: Seats) -> Bool[Array, " lanes"]:
-    def of_lane(seats: Seats) -> Bool[Array, ""]:
-        to_serve = has_work(seats.queue, seats.progress) & ~seats.starved
-        return to_serve | jnp.any(has_finished(seats))
-
-    return jax.vmap(of_lane)(seats)
+    to_serve = has_work(seats.queue, seats.progress) & ~seats.starved
+    return to_serve | jnp.any(has_finished(seats), axis=0)
 
 
 def _reseat(sources: Source, state: Slice) -> Slice:
-    found = jax.vmap(reseat)(sources, state.place, state.seats, state.finished)
+    found = reseat(sources, state.place, state.seats, state.finished)
     return Slice(*found, state.totals)
 
 
@@ -111,9 +108,7 @@ def _serve_block(
 
     def step(carry: tuple[Progress, Array], _):
         progress, _ = carry
-        progress, starved, taken = jax.vmap(lambda q, p, m: _advance(q, p, m, server))(
-            queue, progress, more
-        )
+        progress, starved, taken = _advance(queue, progress, more, server)
         return (progress, starved), taken
 
     start = state.seats.progress, state.seats.starved
@@ -128,32 +123,37 @@ def _serve_block(
 
 
 def _advance(
-    queue, progress: Progress, more: Bool[Array, ""], server: Server
-) -> tuple[Progress, Bool[Array, ""], Step]:
-    """A step, taken back if it would hang on a request that has no seat yet.
+    queue: Queue, progress: Progress, more: Bool[Array, " lanes"], server: Server
+) -> tuple[Progress, Bool[Array, " lanes"], Step]:
+    """A step, not taken where it would hang on a request that has no seat yet.
 
     Admission is first come, first served: as long as a request with a seat still waits
     after the step, those behind it cannot matter.
     """
-    after, step = advance(queue, progress, server)
-    starved = more & ~jnp.any(waiting(queue, after))
-    after = jax.tree.map(lambda new, old: jnp.where(starved, old, new), after, progress)
-    return after, starved, _unless(starved, step)
-
-
-def _unless(taken_back: Bool[Array, ""], step: Step) -> Step:
-    """The step, or one in which nothing happened."""
-    kept = ~taken_back
-    return eqx.tree_at(
-        lambda s: (s.batch, s.measured.weights, s.num_iterations, s.finished),
-        step,
+    proposal = propose(queue, progress, server)
+    admitted = jnp.where(
+        proposal.accepted, proposal.after.num_admitted, progress.num_admitted
+    )
+    waits = jnp.any(queue.present & (queue.order_count > admitted), axis=0)
+    starved = more & ~waits
+    proposal = eqx.tree_at(
+        lambda p: (p.accepted, p.stay.longest),
+        proposal,
         (
-            step.batch.restrict(jnp.broadcast_to(kept, step.finished.shape)),
-            jnp.where(kept, step.measured.weights, 0.0),
-            jnp.where(kept, step.num_iterations, 0.0),
-            step.finished & kept,
+            proposal.accepted & ~starved,
+            jnp.where(starved, progress.longest, proposal.stay.longest),
         ),
     )
+    # A branch of its own, or XLA would ask again in each seat what holds for its lane.
+    some = jnp.any(proposal.accepted)
+    progress, step = jax.lax.cond(some, Proposal.settle, _nothing, proposal)
+    return progress, starved, step
+
+
+def _nothing(proposal: Proposal) -> tuple[Progress, Step]:
+    """As `settle` where no lane accepts."""
+    step = jax.tree.map(jnp.zeros_like, proposal.step)
+    return proposal.stay, step
 
 
 def _mean_of(series: RelativeIntensity, steps: Step) -> Float[Array, "steps lanes"]:
@@ -169,69 +169,70 @@ def _if_any(steps: Step, intensity: Array) -> Array:
 def _charge(
     spent: Spent,
     steps: Step,
-    prices: tuple[Prices, ...],
+    prices: tuple[StepPrices, ...],
     rates: Rates,
     bought: Float[Array, "steps lanes"] | None,
 ) -> Spent:
-    """What was spent before, and each step's shares; `steps` has axes steps, lanes.
+    """What was spent before, and each step's shares.
 
     `bought` is the second intensity in each step, if asked for.
     """
-    batch = steps.batch
-    prefill, decode = _shares(prices[0], steps)
-    grams = (steps.intensity / JOULES_PER_KWH)[..., None]
-    embodied = spent.embodied_g
+
+    def charge(spent: Spent, of_step) -> tuple[Spent, None]:
+        step, prices, bought = of_step
+        return _charge_step(spent, step, prices, bought, rates), None
+
+    return jax.lax.scan(charge, spent, (steps, prices, bought))[0]
+
+
+def _charge_step(
+    spent: Spent,
+    step: Step,
+    prices: tuple[StepPrices, ...],
+    bought: Float[Array, " lanes"] | None,
+    rates: Rates,
+) -> Spent:
+    batch = step.batch
+    prefill, decode = _shares(prices[0], batch)
+    grams = step.intensity / JOULES_PER_KWH
+    embodied, market = spent.embodied_g, spent.market_g
     if len(prices) > 1:
-        seconds = sum(jnp.sum(part, axis=0) for part in _shares(prices[1], steps))
-        embodied = embodied + rates.embodied * seconds
-    market = spent.market_g
+        embodied = embodied + rates.embodied * sum(_shares(prices[1], batch))
     if market is not None and bought is not None:
-        grams_bought = (bought / JOULES_PER_KWH)[..., None]
-        market = market + jnp.sum((prefill + decode) * grams_bought, axis=0)
+        market = market + (prefill + decode) * (bought / JOULES_PER_KWH)
     begins = batch.prefilling & (batch.cached == 0)
     return Spent(
-        prefill_j=spent.prefill_j + jnp.sum(prefill, axis=0),
-        decode_j=spent.decode_j + jnp.sum(decode, axis=0),
-        prefill_g=spent.prefill_g + jnp.sum(prefill * grams, axis=0),
-        decode_g=spent.decode_g + jnp.sum(decode * grams, axis=0),
+        prefill_j=spent.prefill_j + prefill,
+        decode_j=spent.decode_j + decode,
+        prefill_g=spent.prefill_g + prefill * grams,
+        decode_g=spent.decode_g + decode * grams,
         embodied_g=embodied,
-        start_s=_first(spent.start_s, begins, steps.start),
-        first_token_s=_first(spent.first_token_s, batch.ends_prompt, steps.end),
-        finish_s=_first(spent.finish_s, steps.finished, steps.end),
+        start_s=_first(spent.start_s, begins, step.start),
+        first_token_s=_first(spent.first_token_s, batch.ends_prompt, step.end),
+        finish_s=_first(spent.finish_s, step.finished, step.end),
         market_g=market,
     )
 
 
-def _shares(prices: Prices, steps: Step) -> tuple[Array, Array]:
-    """What a prompt's chunk and what a decode pays in each step: `streaming.step_shares`
-    by phase."""
-    batch, of, weights = steps.batch, prices.features, steps.measured.weights
-
-    def total(price: Array) -> Array:
-        return jnp.sum(weights * price, axis=-1)[..., None]
-
-    present = jnp.sum(
-        batch.prefilling | batch.decoding, axis=-1, keepdims=True, dtype=weights.dtype
-    )
-    fixed = total(prices.fixed) / jnp.maximum(present, 1)
-    one = total(of.num_tokens + of.num_sequences + of.decode_tokens)
-    one = one + total(steps.measured.nodes * of.decode_kv) + fixed
-    decode = one + total(of.decode_kv) * batch.context
+def _shares(prices: StepPrices, batch: Batch) -> tuple[Array, Array]:
+    """What a prompt's chunk and what a decode pays: `streaming.step_shares` by phase."""
+    present = jnp.sum(batch.prefilling | batch.decoding, axis=0, dtype=prices.fixed.dtype)
+    fixed = prices.fixed / jnp.maximum(present, 1)
+    decode = fixed + prices.decode + prices.decode_kv * batch.context
     chunk, cached = batch.chunk, batch.cached
     pairs = chunk * (cached + (chunk + 1) / 2)
-    prefill = fixed + total(of.num_tokens) * chunk + total(of.prefill_pairs) * pairs
-    prefill = prefill + total(of.prefill_kv) * (cached + chunk)
-    prefill = prefill + jnp.where(batch.ends_prompt, total(of.num_sequences), 0.0)
+    prefill = fixed + prices.token * chunk + prices.pair * pairs
+    prefill = prefill + prices.prefill_kv * (cached + chunk)
+    prefill = prefill + jnp.where(batch.ends_prompt, prices.sequence, 0.0)
     return (
         jnp.where(batch.prefilling, prefill, 0.0),
         jnp.where(batch.decoding, decode, 0.0),
     )
 
 
-def _first(known: Array, who: Bool[Array, "steps lanes seats"], when: Array) -> Array:
-    """The time of the first step in which it happened, unless it had happened before."""
-    times = jnp.min(jnp.where(who, when[..., None], jnp.inf), axis=0)
-    return jnp.where(jnp.isnan(known) & jnp.isfinite(times), times, known)
+def _first(known: Array, who: Bool[Array, "seats lanes"], when: Array) -> Array:
+    """The time of the step in which it happened, unless it had happened before."""
+    return jnp.where(jnp.isnan(known) & who, when, known)
 
 
 def _add_up(
@@ -243,7 +244,7 @@ def _add_up(
     measured = steps.measured
 
     def total(values: Array) -> Array:
-        return jnp.sum(measured.weights * values, axis=-1)
+        return jnp.sum(measured.weights * values, axis=1)
 
     electricity = total(rates.electricity(measured.latency, measured.energy))
     busy = total(measured.latency)

@@ -15,15 +15,15 @@ MOST_AT_ONCE = 8
 
 
 class Source(eqx.Module):
-    """The next requests of a backend in order of arrival, without null players.
+    """The next requests of each backend in order of arrival, without null players.
 
     `rows` holds the columns of `Row`, for at least `MOST_AT_ONCE` more requests than
     there are: the rest is padding. Sums are inclusive, since the backend's counts began.
     """
 
-    rows: Float[Array, "rows columns"]
-    num_rows: Int[Array, ""]
-    goes_on: Bool[Array, ""]  # whether a later slice has more
+    rows: Float[Array, "lanes rows columns"]
+    num_rows: Int[Array, " lanes"]
+    goes_on: Bool[Array, " lanes"]  # whether a later slice has more
 
 
 class Row(NamedTuple):
@@ -44,25 +44,28 @@ class Spent(eqx.Module):
     `market_g` is what its electricity emits at a second series of intensity, if asked for.
     """
 
-    prefill_j: Float[Array, "*seats"]  # electricity at the site
-    decode_j: Float[Array, "*seats"]
-    prefill_g: Float[Array, "*seats"]
-    decode_g: Float[Array, "*seats"]
-    embodied_g: Float[Array, "*seats"]
-    start_s: Float[Array, "*seats"]
-    first_token_s: Float[Array, "*seats"]
-    finish_s: Float[Array, "*seats"]
-    market_g: Float[Array, "*seats"] | None
+    prefill_j: Float[Array, "seats lanes"]  # electricity at the site
+    decode_j: Float[Array, "seats lanes"]
+    prefill_g: Float[Array, "seats lanes"]
+    decode_g: Float[Array, "seats lanes"]
+    embodied_g: Float[Array, "seats lanes"]
+    start_s: Float[Array, "seats lanes"]
+    first_token_s: Float[Array, "seats lanes"]
+    finish_s: Float[Array, "seats lanes"]
+    market_g: Float[Array, "seats lanes"] | None
 
 
 class Seats(eqx.Module):
-    """The requests of a backend that wait or run, and where the backend stands."""
+    """The requests of each backend that wait or run, and where the backend stands.
 
-    queue: Queue
-    row: Int[Array, " seats"]  # place in the backend's trace; -1 where nobody sits
+    Lanes are the last axis, so that sums over seats are sums of vectors.
+    """
+
+    queue: Queue  # "seats lanes"
+    row: Int[Array, "seats lanes"]  # place in the backend's trace; -1 where nobody sits
     progress: Progress
     spent: Spent
-    starved: Bool[Array, ""]  # what happens next hangs on a request without a seat
+    starved: Bool[Array, " lanes"]  # what happens next hangs on a request without a seat
 
 
 class Finished(eqx.Module):
@@ -71,23 +74,24 @@ class Finished(eqx.Module):
     `rows` holds the place in the backend's trace and the columns of `Spent`.
     """
 
-    rows: Float[Array, "rows columns"]
-    count: Int[Array, ""]
+    rows: Float[Array, "lanes rows columns"]
+    count: Int[Array, " lanes"]
 
 
-def nobody(num: int, with_market: bool) -> Spent:
-    """Nothing spent, never served."""
-    zero, never = jnp.zeros(num), jnp.full(num, jnp.nan)
+def nobody(shape: tuple[int, int], with_market: bool) -> Spent:
+    """Nothing spent, never served; `shape` is of seats and lanes."""
+    zero, never = jnp.zeros(shape), jnp.full(shape, jnp.nan, float)
     market = zero if with_market else None
     return Spent(zero, zero, zero, zero, zero, never, never, never, market)
 
 
-def empty_seats(num_seats: int, with_market: bool) -> Seats:
-    """A backend to which nobody has come yet, its clock at 0."""
-    counts, real = jnp.zeros(num_seats, int), jnp.zeros(num_seats)
-    none = jnp.zeros((), int)
+def empty_seats(num_seats: int, num_lanes: int, with_market: bool) -> Seats:
+    """Backends to which nobody has come yet, their clocks at 0."""
+    shape = num_seats, num_lanes
+    counts, real = jnp.zeros(shape, int), jnp.zeros(shape)
+    none, second_0 = jnp.zeros(num_lanes, int), jnp.zeros(num_lanes)
     queue = Queue(
-        present=jnp.zeros(num_seats, bool),
+        present=jnp.zeros(shape, bool),
         player=counts,
         arrival=real,
         prefill=real,
@@ -100,49 +104,50 @@ def empty_seats(num_seats: int, with_market: bool) -> Seats:
         order_need=counts,
     )
     progress = Progress(
-        time=jnp.zeros(()),
-        unclocked=jnp.zeros(()),
+        time=second_0,
+        unclocked=second_0,
         prefill_left=real,
         decode_left=real,
         num_admitted=none,
         prefill_admitted=none,
         reservation_admitted=none,
         need_admitted=none,
-        longest=jnp.array(jnp.inf),
+        longest=jnp.full(num_lanes, jnp.inf, float),
     )
-    row = jnp.full(num_seats, -1)
-    spent = nobody(num_seats, with_market)
-    return Seats(queue, row, progress, spent, jnp.zeros((), bool))
+    row = jnp.full(shape, -1, int)
+    spent = nobody(shape, with_market)
+    return Seats(queue, row, progress, spent, jnp.zeros(num_lanes, bool))
 
 
 def no_finished(num_rows: int, spent: Spent) -> Finished:
-    """Room for as many requests, of each of which as much is known as `spent` tells."""
-    columns = 1 + len(jax.tree.leaves(spent))
-    return Finished(jnp.zeros((num_rows + MOST_AT_ONCE, columns)), jnp.zeros((), int))
+    """Room for as many requests a lane, of each of which `spent` says what is known."""
+    num_lanes, columns = spent.start_s.shape[1], 1 + len(jax.tree.leaves(spent))
+    rows = jnp.zeros((num_lanes, num_rows + MOST_AT_ONCE, columns))
+    return Finished(rows, jnp.zeros(num_lanes, int))
 
 
-def has_finished(seats: Seats) -> Bool[Array, " seats"]:
+def has_finished(seats: Seats) -> Bool[Array, "seats lanes"]:
     """Who sits there still, and is served."""
     here = waiting(seats.queue, seats.progress) | active(seats.queue, seats.progress)
     return (seats.row >= 0) & ~here
 
 
 def reseat(
-    source: Source, place: Int[Array, ""], seats: Seats, finished: Finished
-) -> tuple[Int[Array, ""], Seats, Finished]:
+    source: Source, place: Int[Array, " lanes"], seats: Seats, finished: Finished
+) -> tuple[Int[Array, " lanes"], Seats, Finished]:
     """Those that finished leave, and the next from `place` on take their seats.
 
-    At most `MOST_AT_ONCE`; others that finished keep their seats a little longer, which
-    changes nothing.
+    At most `MOST_AT_ONCE` a lane; others that finished keep their seats a little longer,
+    which changes nothing.
     """
     going = has_finished(seats)
-    going = going & (jnp.cumsum(going) <= MOST_AT_ONCE)
+    going = going & (jnp.cumsum(going, axis=0) <= MOST_AT_ONCE)
     free = going | (seats.row < 0)
-    rank = jnp.cumsum(free) - 1
+    rank = jnp.cumsum(free, axis=0) - 1
     finished = _leave(seats, going, finished)
     taken = free & (rank < MOST_AT_ONCE) & (place + rank < source.num_rows)
     queue = _sit_down(source, place, rank, taken, free, seats.queue)
-    before, num_taken = seats.progress, jnp.sum(taken)
+    before, num_taken = seats.progress, jnp.sum(taken, axis=0)
     progress = eqx.tree_at(
         lambda p: (p.prefill_left, p.decode_left),
         before,
@@ -152,7 +157,8 @@ def reseat(
         ),
     )
     row = jnp.where(free, jnp.where(taken, queue.order_count - 1, -1), seats.row)
-    blank = nobody(len(free), seats.spent.market_g is not None)
+    num_seats, num_lanes = free.shape
+    blank = nobody((num_seats, num_lanes), seats.spent.market_g is not None)
     spent = jax.tree.map(lambda new, old: jnp.where(free, new, old), blank, seats.spent)
     # Where no more will come after all, nothing hangs on it any longer.
     more = source.goes_on | (place < source.num_rows)
@@ -160,42 +166,47 @@ def reseat(
     return place + num_taken, Seats(queue, row, progress, spent, starved), finished
 
 
-def _leave(seats: Seats, going: Bool[Array, " seats"], finished: Finished) -> Finished:
+def _leave(seats: Seats, going: Bool[Array, "seats lanes"], finished: Finished) -> Finished:
     """`finished`, with the requests in these seats after the others."""
-    rank = jnp.where(going, jnp.cumsum(going) - 1, MOST_AT_ONCE)
+    rank = jnp.where(going, jnp.cumsum(going, axis=0) - 1, MOST_AT_ONCE)
     columns = [seats.row.astype(finished.rows.dtype), *jax.tree.leaves(seats.spent)]
-    going_rows = jnp.stack([_by_rank(rank, x) for x in columns], axis=1)
-    return Finished(
-        jax.lax.dynamic_update_slice(finished.rows, going_rows, (finished.count, 0)),
-        finished.count + jnp.sum(going),
-    )
+    going_rows = jnp.stack([_by_rank(rank, x) for x in columns], axis=-1)
+
+    def put(rows: Array, new: Array, count: Array) -> Array:
+        return jax.lax.dynamic_update_slice(rows, new, (count, 0))
+
+    rows = jax.vmap(put, in_axes=(0, 1, 0))(finished.rows, going_rows, finished.count)
+    return Finished(rows, finished.count + jnp.sum(going, axis=0))
 
 
-def _by_rank(rank: Int[Array, " seats"], values: Array) -> Float[Array, " most"]:
+def _by_rank(rank: Int[Array, "seats lanes"], values: Array) -> Float[Array, "most lanes"]:
     """The value of the seat of rank 0, 1, ...: sums, since gathers are slower on a CPU."""
-    of = rank[None, :] == jnp.arange(MOST_AT_ONCE)[:, None]
-    return jnp.sum(jnp.where(of, values[None, :], 0.0), axis=1)
+    of = rank == jnp.arange(MOST_AT_ONCE)[:, None, None]
+    return jnp.sum(jnp.where(of, values, 0.0), axis=1)
 
 
 def _sit_down(
     source: Source,
-    place: Int[Array, ""],
-    rank: Int[Array, " seats"],
-    taken: Bool[Array, " seats"],
-    free: Bool[Array, " seats"],
+    place: Int[Array, " lanes"],
+    rank: Int[Array, "seats lanes"],
+    taken: Bool[Array, "seats lanes"],
+    free: Bool[Array, "seats lanes"],
     queue: Queue,
 ) -> Queue:
     """The queue with row `place + rank` of the source in each seat that is taken."""
-    columns = source.rows.shape[1]
-    near = jax.lax.dynamic_slice(source.rows, (place, 0), (MOST_AT_ONCE, columns))
 
-    def pick(column: Array) -> Array:
-        found = column[0]
+    def following(rows: Array, place: Array) -> Array:
+        return jax.lax.dynamic_slice(rows, (place, 0), (MOST_AT_ONCE, rows.shape[1]))
+
+    near = jax.vmap(following, out_axes=-1)(source.rows, place)  # place, column, lane
+
+    def pick(column: int) -> Array:
+        found = near[0, column]
         for i in range(1, MOST_AT_ONCE):
-            found = jnp.where(rank == i, column[i], found)
+            found = jnp.where(rank == i, near[i, column], found)
         return found
 
-    new = Row(*(pick(near[:, i]) for i in range(columns)))
+    new = Row(*(pick(i) for i in range(near.shape[1])))
 
     def fill(new: Array, old: Array) -> Array:
         return jnp.where(taken, new.astype(old.dtype), old)

@@ -1,16 +1,18 @@
 """Methods against the judge's loops, and the laws that they claim."""
 
 import equinox as eqx
+import jax
 import numpy as np
 import pytest
 
 from carbjax._attribution.attribute import attribute
 from carbjax._attribution.idle import IDLE_RULES
-from carbjax._attribution.methods import find_method, methods
+from carbjax._attribution.methods import find_entry, find_method, methods
 from carbjax._carbon.intensity import Intensity
 from carbjax._errors import InputError
 from carbjax._games.replay import ReplayGame
 from carbjax._games.serving import ServingGame
+from carbjax._serving.serve import serve
 from tests.reference import games, shares, streaming
 from tests.reference.shapley import leave_one_out, shapley_by_subsets
 from tests.reference.workloads import cases
@@ -69,6 +71,21 @@ def test_shares_are_the_judge_s(name, provisioning):
 
 def test_every_method_has_a_judge():
     assert set(JUDGES) | JUDGED_ELSEWHERE == set(methods())
+
+
+@pytest.mark.parametrize("name", [n for n in methods() if find_entry(n).of_run])
+def test_a_method_s_own_run_is_the_one_that_is_served(name):
+    rng = np.random.default_rng(13)
+    _, workload, system = judged(CASES[1], rng, "on_demand")
+    entry, served = find_entry(name), serve(workload, system)
+    assert entry.of_run is not None
+    found, timeline = entry.of_run(workload, system)
+    alone = entry.method(None, workload=workload, system=system, timeline=served)
+    pairs = [(vars(timeline), vars(served))]
+    pairs += [(getattr(found, x), getattr(alone, x)) for x in ("emissions", "remainder")]
+    for ours, theirs in pairs:
+        for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("idle", IDLE_RULES)

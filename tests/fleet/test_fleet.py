@@ -168,11 +168,19 @@ def test_seats_are_added_where_more_run_than_there_are(
 ):
     monkeypatch.setattr("carbjax._fleet.fleet._FEW_SEATS", 0)
     fleet = _fleet(system)
-    few = fleet.state()[1].shape[1]
+    few = len(fleet.state()[1])
     found = _joined([fleet.serve(requests, [False] * LANES)])
-    assert fleet.state()[1].shape[1] > few
+    assert len(fleet.state()[1]) > few
     for name, values in whole.items():
         np.testing.assert_allclose(found[name], values, rtol=1e-10, atol=1e-14)
+
+
+def test_a_second_slice_compiles_nothing(system, requests):
+    """What is compiled goes by the types of the seats, weak ones told apart."""
+    fleet = _fleet(system)
+    before = [jax.typeof(x) for x in jax.tree.leaves(fleet._seats)]
+    fleet.serve(requests, [True] * LANES)
+    assert [jax.typeof(x) for x in jax.tree.leaves(fleet._seats)] == before
 
 
 def test_32_bit_floats_are_refused(system):
