@@ -15,6 +15,7 @@ interrupted run goes on. Prints the table, writes `four_criteria.csv`, `.png` an
 
 import argparse
 import functools as ft
+import itertools
 import pathlib
 import tomllib
 from typing import Any
@@ -38,6 +39,7 @@ TRUTH = "shapley"
 _AXES = "CItR"
 _PERCENT = 100.0
 _LEAST = 1e-4  # of the truth; nearer ones are drawn there
+_ROOM = 0.7  # right of an exponent, for a word
 _FOUR = dict(zip(_AXES, zip((BLUE, ORANGE, GREEN, PINK), "os^D", strict=True)))
 
 
@@ -133,24 +135,41 @@ def _growth(panel: Axes, lines: list[dict]) -> None:
         rows = np.arange(len(lines)) + 0.14 * (k - 1.5)
         exponents = _column(lines, f"exponent_{axis}")
         panel.plot(exponents, rows, marker, color=colour, markersize=4, label=axis)
+    for row, line in enumerate(lines):
+        if line["verdict"] == "exponential":
+            _say_so(panel, row, max(line[f"exponent_{axis}"] or 0.0 for axis in _AXES))
     panel.axvline(1, color="#999999", linewidth=0.8)
     panel.set_xlabel("exponent of the cost\nin C, I, t, R")
     _legend(panel)
 
 
+def _say_so(panel: Axes, row: int, right_of: float) -> None:
+    """An exponential has no exponent: the number is that of the sizes measured."""
+    panel.annotate(
+        "exponential",
+        (right_of, row),
+        xytext=(6, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize="x-small",
+    )
+    panel.set_xlim(right=max(panel.get_xlim()[1], right_of + _ROOM))
+
+
 def _samples(most: float, panel: Axes, lines: list[dict]) -> None:
     rows = np.arange(len(lines))
-    for eps, colour, marker, shift in (
-        ("5%", ORANGE, "s", -0.14),
-        ("1%", BLUE, "o", 0.14),
-    ):
+    every_eps = [name.removeprefix("N_") for name in lines[0] if name.startswith("N_")]
+    styles = itertools.cycle(((ORANGE, "s"), (BLUE, "o"), (GREEN, "^"), (PINK, "D")))
+    for k, (eps, (colour, marker)) in enumerate(zip(every_eps, styles, strict=False)):
         needed = np.minimum(_column(lines, f"N_{eps}"), most)
-        panel.plot(needed, rows + shift, marker, color=colour, markersize=5, label=eps)
+        places = rows + 0.28 * (k - (len(every_eps) - 1) / 2)
+        panel.plot(needed, places, marker, color=colour, markersize=5, label=eps)
     panel.set_xscale("symlog", linthresh=1)
     ticks = [0, 10, 100, 1000, most]
     panel.set_xticks(ticks, [*(f"{tick:g}" for tick in ticks[:-1]), "never"])
     panel.minorticks_off()
-    panel.set_xlabel("values of v to be within 5%, 1%\nof the mean share")
+    within = ", ".join(every_eps)
+    panel.set_xlabel(f"values of v to be within {within}\nof the mean share")
     _legend(panel)
 
 

@@ -107,8 +107,8 @@ def evaluate(
     - `out`: a folder for results, and for finished tasks, which a later call with the
       same settings takes from there (`fresh`: it does not). None: nothing is written.
     - `limit_s`: seconds of one task; a method that takes longer has a row that says so.
-    - `workers`: processes that work side by side, each on a method at a time; results do
-      not depend on how many. Methods that are not carbjax's own stay with this one.
+    - `workers`: 1, or how many processes are begun to take a method each at a time, while
+      this one waits. Results are the same to rounding. Other people's methods stay here.
     - `sources`, `configuration`: files of methods, and settings, as they are recorded.
 
     A method that raises, is not deterministic, does not close, or gives a wrong shape or
@@ -116,30 +116,36 @@ def evaluate(
     `InputError` for a bad argument, `OutputError` where `out` cannot be written.
     """
     settings = Settings(tuple(eps), tuple(estimators), alpha, repeats, level, seed, limit_s)
-    _require(settings, criteria, workloads)
+    _require(settings, criteria, workloads, workers)
     judged = judged_methods(methods, sources or {})
     bench = Bench(judged, [_as_cut(each) for each in workloads], system, settings)
-    if workers < 1:
-        raise InputError(f"`workers` is {workers}.", hint="Give 1 or more.")
+    folder = None if out is None else pathlib.Path(out)
+    parts = _carry_out(bench, criteria, folder, fresh=fresh, workers=workers)
+    found = _assemble(parts, bench, criteria, configuration)
+    if folder is not None:
+        write_results(folder, found.tables, found.examples, found.information)
+    return found
+
+
+def _carry_out(
+    bench: Bench,
+    criteria: Sequence[str],
+    out: pathlib.Path | None,
+    *,
+    fresh: bool,
+    workers: int,
+) -> Found:
+    """Every task and what it found, kept below `out` if that is given."""
     with contextlib.ExitStack() as at_the_end:
-        folder = None if out is None else pathlib.Path(out) / "parts"
-        if folder is None and workers > 1:
-            folder = pathlib.Path(at_the_end.enter_context(tempfile.TemporaryDirectory()))
-        store = Store(folder)
+        parts = None if out is None else out / "parts"
+        if parts is None and workers > 1:
+            parts = pathlib.Path(at_the_end.enter_context(tempfile.TemporaryDirectory()))
+        store = Store(parts)
         if fresh:
             store.clear()
         if workers > 1:
             run_together(bench, store, criteria, workers=workers)
-        found = Runner(bench, store).run_all(criteria)
-    evaluation = _assemble(found, bench, criteria, configuration)
-    if out is not None:
-        write_results(
-            pathlib.Path(out),
-            evaluation.tables,
-            evaluation.examples,
-            evaluation.information,
-        )
-    return evaluation
+        return Runner(bench, store).run_all(criteria)
 
 
 def _assemble(
@@ -243,8 +249,13 @@ def _as_cut(workload: Workload | Cut) -> Cut:
 
 
 def _require(
-    settings: Settings, criteria: Sequence[str], workloads: Sequence[Workload | Cut]
+    settings: Settings,
+    criteria: Sequence[str],
+    workloads: Sequence[Workload | Cut],
+    workers: int,
 ) -> None:
+    if workers < 1:
+        raise InputError(f"`workers` is {workers}.", hint="Give 1 or more.")
     unknown = [name for name in criteria if name not in CRITERIA]
     if unknown or not criteria:
         said = f"there is no criterion {unknown[0]!r}." if unknown else "no criterion."

@@ -4,13 +4,14 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from carbjax._criteria.evaluation_bench import Bench
 from carbjax._criteria.evaluation_methods import Effort, Judged
 from carbjax._criteria.evaluation_rows import Row, refused
 from carbjax._criteria.evaluation_store import Part
-from carbjax._criteria.incentives import RewardReport, reduction_reward
+from carbjax._criteria.guard import Refusal, reason_of
+from carbjax._criteria.incentives import reduction_reward
 from carbjax._criteria.monotonicity import TOLERANCE, Padding, paddings, random_workloads
 
 _CRITERION = "incentives"
@@ -30,13 +31,18 @@ def judge_incentives(bench: Bench, method: Judged, index: int, effort: Effort) -
     if not _affords(bench, index, effort):
         return Part(rows=tuple(_left_out(method.name, index, effort)))
     asked = _asked(workload.num_requests, effort, (bench.settings.seed, index))
-    bench.case(index)  # what is wrong with the workload is not the method's fault
+    known = bench.charged(method, index)
     try:
         found = reduction_reward(
-            workload, bench.system, method.given, requests=asked, key=bench.key
+            workload,
+            bench.system,
+            method.given,
+            requests=asked,
+            key=bench.key,
+            known=None if isinstance(known, Refusal) else known,
         )
     except Exception as error:
-        return Part(rows=(refused(_CRITERION, method.name, _said(error), index),))
+        return Part(rows=(refused(_CRITERION, method.name, reason_of(error), index),))
     reason = None
     if len(asked) < workload.num_requests:
         reason = (
@@ -49,7 +55,7 @@ def judge_incentives(bench: Bench, method: Judged, index: int, effort: Effort) -
     }
     rows, rewards = [], []
     for part, quantity in _QUANTITIES.items():
-        values = _rewards(found, part)
+        values = np.asarray(getattr(found, part), float)
         known = np.isfinite(values)
         median = float(np.median(values[known])) if known.any() else None
         row = Row(_CRITERION, method.name, quantity, median, workload=index)
@@ -73,7 +79,7 @@ def judge_padding(bench: Bench, method: Judged) -> Part:
             cases = paddings(workload, bench.system, method.given, _PADDING, refusals)
             falls += [case for case in cases if np.isfinite(case.fall)]
     except Exception as error:
-        return Part(rows=(refused(_CRITERION, method.name, _said(error)),))
+        return Part(rows=(refused(_CRITERION, method.name, reason_of(error)),))
     if not falls:
         reason = next(iter(refusals), "no request pays anything")
         row = Row(_CRITERION, method.name, "padding_rewarded", None, reason=reason)
@@ -119,13 +125,3 @@ def _left_out(name: str, index: int, effort: Effort) -> Iterator[Row]:
     for quantity in _QUANTITIES.values():
         row = Row(_CRITERION, name, quantity, None, workload=index, reason=reason)
         yield row._replace(status="not_applicable")
-
-
-def _rewards(found: RewardReport, part: str) -> Float[np.ndarray, " asked"]:
-    values = getattr(found, part)
-    return np.asarray(values, float)
-
-
-def _said(error: Exception) -> str:
-    first = str(error).strip().splitlines()
-    return f"raises {type(error).__name__}" + (f": {first[0]}" if first else "")

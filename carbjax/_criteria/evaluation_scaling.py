@@ -9,28 +9,36 @@ from carbjax._criteria.scaling import AxisScaling, scaling
 _CRITERION = "scalability"
 LETTERS = {"players": "C", "iterations": "I", "tokens": "t", "requests": "R"}
 _POLYNOMIAL = {"polynomial": 1.0, "exponential": 0.0, "unknown": None}
-# Seconds that one call may take: enough to tell an exponential from a power.
 _LONGEST_CALL_S = 4.0
+_LONGEST_WITH_PLAYERS_S = 20.0  # 9 to 14 players, which tell 2^C from a power, take less
 _REPEATS = 3
 
 
 def judge_axis(bench: Bench, method: Judged, axis: str, effort: Effort) -> Part:
     """Cost of the method against one size, as far as it does not take too long."""
     requests = min(cut.workload.num_requests for cut in bench.cuts)
+    known_s = effort.cpu_s or 0.0
     found = scaling(
         method.given,
         system=bench.system,
         axes=(axis,),
-        limit_s=_LONGEST_CALL_S,
+        limit_s=_longest_call_s(axis, known_s),
         repeats=_REPEATS,
         with_game=method.needs_game,
-        known_s=(requests, effort.cpu_s or 0.0),
+        known_s=(requests, known_s),
         key=bench.key,
     ).axes[axis]
     if not found.points:
         reason = found.stopped or "no size was measured"
         return Part(rows=(refused(_CRITERION, method.name, reason),))
     return Part(rows=_rows(method.name, found), points=_points(method.name, found))
+
+
+def _longest_call_s(axis: str, known_s: float) -> float:
+    """What a call may take, unless those of the workloads are known to take long."""
+    if axis == "players" and known_s < _LONGEST_CALL_S:
+        return _LONGEST_WITH_PLAYERS_S
+    return _LONGEST_CALL_S
 
 
 def _rows(name: str, found: AxisScaling) -> tuple[Row, ...]:
@@ -48,10 +56,11 @@ def _rows(name: str, found: AxisScaling) -> tuple[Row, ...]:
         )
 
     verdict = row("polynomial", _POLYNOMIAL[found.verdict])
+    why = (found.verdict, found.doubt, found.stopped)
     return (
         row("exponent", growth.exponent).within(growth.interval),
         row("tail_exponent", growth.tail_exponent),
-        verdict._replace(reason="; ".join(filter(None, (found.verdict, found.stopped)))),
+        verdict._replace(reason="; ".join(filter(None, why))),
     )
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 from rich import box
 from rich.table import Table
 
-from carbjax._criteria.evaluation_rows import Row
+from carbjax._criteria.evaluation_rows import Row, to_table
 from carbjax._criteria.evaluation_scaling import LETTERS
 
 _NUMBERS = (
@@ -41,9 +41,7 @@ def summarise(rows: Sequence[Row], methods: Sequence[str], eps: Sequence[str]) -
     schema = pa.schema(
         [(name, pa.string() if name in _TEXTS else pa.float64()) for name in columns]
     )
-    return pa.Table.from_pylist(
-        [{name: _known(line.get(name)) for name in columns} for line in lines], schema
-    )
+    return to_table(lines, schema)
 
 
 def _line(rows: Sequence[Row], name: str, eps: Sequence[str]) -> dict[str, Any]:
@@ -75,10 +73,6 @@ def _line(rows: Sequence[Row], name: str, eps: Sequence[str]) -> dict[str, Any]:
         **{f"N_{label}": value("N_eps", label) for label in eps},
         **{name: value(name) for name in _REWARDS},
     }
-
-
-def _known(value: Any) -> Any:
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def screen(summary: pa.Table, title: str) -> Table:

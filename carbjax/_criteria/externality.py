@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Float, Int, PRNGKeyArray
 
 from carbjax._attribution.methods import Method
-from carbjax._criteria.in_window import attribute_variants, method_name
+from carbjax._criteria.guard import name_of
+from carbjax._criteria.in_window import attribute_variants
 from carbjax._criteria.incentives import (
     PARTS,
     Requests,
@@ -90,7 +91,7 @@ def externality(
     require_base(found, method)
     refused = dict.fromkeys(reason for reason in found.refusals if reason is not None)
     return Externality(
-        method=method_name(method),
+        method=name_of(method),
         what=what,
         factor=float(factor),
         requests=asked,

@@ -87,6 +87,12 @@ def run_guarded(
     return differing(name, found, again) or gap or found
 
 
+def reason_of(error: Exception) -> str:
+    """Such as "raises ValueError: no tokens", of what a method raised."""
+    said = str(error).strip().splitlines()
+    return f"raises {type(error).__name__}" + (f": {said[0]}" if said else "")
+
+
 def _ask(
     name: str, ask: Callable[[], Attribution], num_players: int | None
 ) -> Attribution | Refusal:
@@ -99,9 +105,7 @@ def _ask(
         shares = np.asarray(found.shares, float)
         sums = np.array([found.unattributed, found.total])
     except Exception as error:
-        said = str(error).strip().splitlines()
-        reason = f"raises {type(error).__name__}" + (f": {said[0]}" if said else "")
-        return Refusal(name, "raises", reason)
+        return Refusal(name, "raises", reason_of(error))
     if num_players is not None and shares.shape != (num_players,):
         reason = f"shares have shape {shares.shape} for {num_players} players"
         return Refusal(name, "shape", reason)

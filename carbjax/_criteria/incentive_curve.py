@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, PRNGKeyArray
 from carbjax._attribution.elasticities import elasticities
 from carbjax._attribution.methods import Method
 from carbjax._criteria.elasticity import finite_elasticity, has_derivative
-from carbjax._criteria.in_window import method_name
+from carbjax._criteria.guard import name_of
 from carbjax._criteria.incentives import PARTS, Requests, chosen_requests, reduction_reward
 from carbjax._errors import InputError
 from carbjax._serving.system import System
@@ -72,24 +72,17 @@ def incentive_curve(
 
     Raises `InputError`.
     """
-    if against not in AGAINST:
-        raise InputError(
-            f"`against` is {against!r}.", hint=f"Choose of {', '.join(AGAINST)}."
-        )
-    if not isinstance(factor, int | float):
-        raise InputError("`factor` is not a number.", hint="Draw one curve a factor.")
+    _require(against, values, factor)
     asked = chosen_requests(workload, requests)
     how = None
     if elasticity:
         how = DERIVATIVE if has_derivative(workload, method, idle) else DIFFERENCES
     look = _Look(method, float(factor), how, idle, key)
     rows = [_at(look, workload, system, against, value, asked) for value in values]
-    if not rows:
-        raise InputError("`values` is empty.", hint="Give such as [100, 1000].")
     prompt, decode, base, *slopes, flags = zip(*rows, strict=True)
     prompt_slope, decode_slope = (np.array(x) if elasticity else None for x in slopes)
     return IncentiveCurve(
-        method=method_name(method),
+        method=name_of(method),
         against=against,
         values=np.asarray(values, float),
         requests=asked,
@@ -102,6 +95,17 @@ def incentive_curve(
         base_g=np.array(base),
         flags=tuple(dict.fromkeys(flag for each in flags for flag in each)),
     )
+
+
+def _require(against: str, values: Sequence[float], factor: float) -> None:
+    if against not in AGAINST:
+        raise InputError(
+            f"`against` is {against!r}.", hint=f"Choose of {', '.join(AGAINST)}."
+        )
+    if len(values) == 0:
+        raise InputError("`values` is empty.", hint="Give such as [100, 1000].")
+    if not isinstance(factor, int | float):
+        raise InputError("`factor` is not a number.", hint="Draw one curve a factor.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +136,7 @@ class _Look:
         if self.elasticity_by is None:
             return None, None
         if self.elasticity_by == DERIVATIVE:
-            found = elasticities(workload, system, method=method_name(self.method))
+            found = elasticities(workload, system, method=name_of(self.method))
             return found.prefill_tokens[asked], found.decode_tokens[asked]
         return tuple(
             finite_elasticity(

@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int, PRNGKeyArray
 
+from carbjax._attribution.attribution import Attribution
 from carbjax._attribution.methods import Method
-from carbjax._criteria.in_window import VariantShares, attribute_variants, method_name
+from carbjax._criteria.guard import name_of
+from carbjax._criteria.in_window import VariantShares, attribute_variants
 from carbjax._criteria.variants import Tokens
 from carbjax._errors import InputError
 from carbjax._serving.system import System
@@ -55,6 +57,7 @@ def reduction_reward(
     what: Sequence[str] = PARTS,
     idle: str = "unattributed",
     key: PRNGKeyArray | None = None,
+    known: Attribution | None = None,
 ) -> RewardReport:
     """By how much the bill of each request falls when its prompt or its answer is cut.
 
@@ -63,6 +66,8 @@ def reduction_reward(
     - `requests`: which ones, by index; all by default. One at a time is cut.
     - `what`: of "prompt" and "decode".
     - `idle`, `key`: as for `carbjax.attribute`; the same key for every run.
+    - `known`: what the method attributes of the workload as it is, if that was asked for
+      before; it is then not asked again. Without an idle rule.
 
     Each reduced workload is served and attributed anew. The other requests and the window
     of the unreduced workload stay (Li et al. 2025; docs/incentives.md). Methods that look
@@ -71,32 +76,41 @@ def reduction_reward(
     Raises `InputError` for a bad argument, or where the method refuses the workload as
     it is.
     """
-    factors = _factors(factor)
+    factors, parts = _factors(factor), _parts(what)
     asked = chosen_requests(workload, requests)
-    parts = _parts(what)
     prefill, decode = _reduced(workload, asked, factors, parts)
     found = attribute_variants(
-        workload, system, method, prefill, decode, idle=idle, key=key
+        workload, system, method, prefill, decode, idle=idle, key=key, known=known
     )
     require_base(found, method)
-    reduced = dict(zip(parts, _own(found, workload.player[asked], factors), strict=True))
-    if np.ndim(factor) == 0:
-        reduced = {part: grams[0] for part, grams in reduced.items()}
-    base = found.shares[0, workload.player[asked]]
-    unpaid = pays_nothing(found, workload, workload.player[asked])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        reward = {p: np.where(unpaid, np.nan, 1 - g / base) for p, g in reduced.items()}
+    own = _own(found, workload.player[asked], factors)
+    reduced = dict(zip(parts, own, strict=True))
+    base, reward, flags = _rewards(found, workload, asked, reduced)
     return RewardReport(
-        method=method_name(method),
-        factor=factors if np.ndim(factor) else float(factors[0]),
+        method=name_of(method),
+        factor=factors if factors.ndim else float(factors),
         requests=asked,
         prompt=reward.get("prompt"),
         decode=reward.get("decode"),
         base_g=base,
         reduced_prompt_g=reduced.get("prompt"),
         reduced_decode_g=reduced.get("decode"),
-        flags=(*found.flags, *_flags(workload, asked[unpaid], found)),
+        flags=flags,
     )
+
+
+def _rewards(
+    found: VariantShares,
+    workload: Workload,
+    asked: Int[np.ndarray, " asked"],
+    reduced: dict[str, Float[np.ndarray, "*factors asked"]],
+) -> tuple[Float[np.ndarray, " asked"], dict[str, np.ndarray], tuple[str, ...]]:
+    """C of each request, gCO2e, what is saved of it by part, and what to know of both."""
+    player = workload.player[asked]
+    base, unpaid = found.shares[0, player], pays_nothing(found, workload, player)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        reward = {p: np.where(unpaid, np.nan, 1 - g / base) for p, g in reduced.items()}
+    return base, reward, (*found.flags, *_flags(workload, asked[unpaid], found))
 
 
 def keep(tokens: Int[np.ndarray, " n"], factor: float) -> Int[np.ndarray, " n"]:
@@ -147,7 +161,7 @@ def require_base(found: VariantShares, method: str | Method) -> None:
     """Raises `InputError` where the method refused the workload as it is, row 0."""
     if found.refusals[0] is not None:
         raise InputError(
-            f"method {method_name(method)!r} cannot attribute the workload as it is: "
+            f"method {name_of(method)!r} cannot attribute the workload as it is: "
             f"{found.refusals[0]}"
         )
 
@@ -169,11 +183,12 @@ def cut_rows(
 def _reduced(
     workload: Workload,
     asked: Int[np.ndarray, " asked"],
-    factors: Float[np.ndarray, " factors"],
+    factors: Float[np.ndarray, "*factors"],
     parts: tuple[str, ...],
 ) -> tuple[Tokens, Tokens]:
     """The workload as it is, then each part, factor and request in turn."""
-    rows = [cut_rows(workload, asked, f, part) for part in parts for f in factors]
+    kept = np.atleast_1d(factors)
+    rows = [cut_rows(workload, asked, f, part) for part in parts for f in kept]
     prefill, decode = zip(*rows, strict=True)
     return (
         np.concatenate([workload.num_prefill_tokens[None], *prefill]),
@@ -184,18 +199,18 @@ def _reduced(
 def _own(
     found: VariantShares,
     player: Int[np.ndarray, " asked"],
-    factors: Float[np.ndarray, " factors"],
-) -> Float[np.ndarray, "parts factors asked"]:
+    factors: Float[np.ndarray, "*factors"],
+) -> Float[np.ndarray, "parts *factors asked"]:
     """What the player pays whose request is cut, in the order of `_reduced`."""
-    shares = found.shares[1:].reshape(-1, len(factors), len(player), found.shares.shape[1])
-    return shares[:, :, np.arange(len(player)), player]
+    sizes = -1, *factors.shape, len(player), found.shares.shape[1]
+    return found.shares[1:].reshape(sizes)[..., np.arange(len(player)), player]
 
 
-def _factors(factor: float | Sequence[float]) -> Float[np.ndarray, " factors"]:
-    factors = np.atleast_1d(np.asarray(factor, float))
-    if factors.ndim != 1 or len(factors) == 0:
+def _factors(factor: float | Sequence[float]) -> Float[np.ndarray, "*factors"]:
+    factors = np.asarray(factor, float)
+    if factors.ndim > 1 or factors.size == 0:
         raise InputError("`factor` is empty.", hint="Give a number or a list of numbers.")
-    for each in factors:
+    for each in np.atleast_1d(factors):
         require_factor(each)
     return factors
 

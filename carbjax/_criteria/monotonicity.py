@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float, Int, PRNGKeyArray
 
 from carbjax._attribution.methods import Method
-from carbjax._criteria.in_window import VariantShares, attribute_variants, method_name
+from carbjax._criteria.guard import name_of
+from carbjax._criteria.in_window import VariantShares, attribute_variants
 from carbjax._criteria.incentives import PARTS
 from carbjax._errors import InputError
 from carbjax._progress import report
@@ -111,7 +112,7 @@ def check_monotonicity(
         report("workloads", done, len(workloads))
     smallest = None if worst is None else shrink(worst, system, method)
     return MonotonicityReport(
-        method_name(method), checked, falls, worst, smallest, tuple(flags)
+        name_of(method), checked, falls, worst, smallest, tuple(flags)
     )
 
 

@@ -23,14 +23,15 @@ class Growth:
       interval where there are fewer than three.
     - `tail_exponent`: through the points that cost twice the cheapest or more, which fixed
       costs hide least; NaN where there are not two of them.
-    - `is_exponential`: the tail rises by a power above 4 and an exponential fits
-      better than a power.
+    - `is_exponential`: the last two steps of the tail rise by powers above 4, and an
+      exponential fits it better than a power. None where the last step alone does: it
+      may lead from one algorithm to another.
     """
 
     exponent: float
     interval: Interval
     tail_exponent: float
-    is_exponential: bool
+    is_exponential: bool | None
 
 
 def fit_growth(size: ArrayLike, cost: ArrayLike, level: float = 0.95) -> Growth:
@@ -59,17 +60,15 @@ def _line(
     return slope, Interval(slope - reach, slope + reach, level)
 
 
-def _is_exponential(x: np.ndarray, y: np.ndarray, tail: np.ndarray) -> bool:
-    """On the tail, with the last point before it, where that is enough to tell."""
+def _is_exponential(x: np.ndarray, y: np.ndarray, tail: np.ndarray) -> bool | None:
+    """On the tail, with the last point before it."""
     first = int(np.argmax(tail)) if tail.any() else len(x)
     x, y = x[max(first - 1, 0) :], y[max(first - 1, 0) :]
-    if len(x) < 2:
+    steep = np.diff(y) / np.diff(np.log(x)) > _STEEP
+    if not steep[-1:].any():
         return False
-    last = (y[-1] - y[-2]) / math.log(x[-1] / x[-2])
-    if last <= _STEEP:
-        return False
-    if len(x) < _FEWEST:
-        return True
+    if len(steep) < 2 or not steep[-2]:
+        return None
     return _misfit(x, y) < _misfit(np.log(x), y)
 
 

@@ -1,11 +1,12 @@
 """How many values of v an estimate takes to be near the truth."""
 
 import dataclasses
+import functools as ft
 import math
 
 import jax
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Float, PRNGKeyArray
 from numpy.typing import ArrayLike
 
 from carbjax._attribution.methods import Method
@@ -122,37 +123,47 @@ def sample_efficiencies(
     Raises `InputError` likewise.
     """
     _require(eps, alpha, repeats, level)
-    if truth is None and v.num_players > _LARGEST_TABLE:
-        raise InputError(
-            f"{v.num_players} players are too many to know the truth.",
-            hint=f"Give `truth=`, or at most {_LARGEST_TABLE} players.",
-        )
     if table is None and v.num_players <= _LARGEST_TABLE:
         table = tabulate(v)
-    game = v if table is None else table
-    true = np.asarray(table_shapley(tabulate(game)) if truth is None else truth, float)
-    if true.shape != (v.num_players,) or not np.isfinite(true).all():
-        raise InputError(f"`truth` has shape {true.shape}, or is not finite.")
+    true = _true_shares(v, table, truth)
     name, sampler, needed = _sampler(estimator, control, v, table, most)
-    trials = Trials(game, sampler, true, jax.random.key(0) if key is None else key)
+    key = jax.random.key(0) if key is None else key
+    trials = Trials(v if table is None else table, sampler, true, key)
     exact = num_distinct(v.kinds)
     top = exact if most is None else min(most, exact)
     grid = budget_grid(min(max(least or 0, needed), top), top, _RATIO)
-    scale = abs(float(true.sum())) / len(true) if relative else 1.0
-    certain = exact if isinstance(estimator, str) else None
-    found = []
-    for each in eps:
-        search = Search(
-            trials,
-            grid,
-            eps_g=each * scale,
-            chance=1 - alpha,
-            repeats=repeats,
-            level=level,
-            exact=certain,
-        )
-        found.append(_searched(name, search, alpha))
-    return found
+    searched = ft.partial(
+        Search,
+        trials,
+        grid,
+        chance=1 - alpha,
+        repeats=repeats,
+        level=level,
+        exact=exact if isinstance(estimator, str) else None,
+    )
+    unit_g = _mean_share(true) if relative else 1.0
+    return [_found(name, searched(eps_g=each * unit_g), alpha) for each in eps]
+
+
+def _true_shares(
+    v: AbstractGame, table: Tabulated | None, truth: ArrayLike | None
+) -> Float[np.ndarray, " players"]:
+    """What is given, else the exact Shapley value, gCO2e."""
+    if truth is None:
+        if table is None:
+            raise InputError(
+                f"{v.num_players} players are too many to know the truth.",
+                hint=f"Give `truth=`, or at most {_LARGEST_TABLE} players.",
+            )
+        truth = table_shapley(table)
+    true = np.asarray(truth, float)
+    if true.shape != (v.num_players,) or not np.isfinite(true).all():
+        raise InputError(f"`truth` has shape {true.shape}, or is not finite.")
+    return true
+
+
+def _mean_share(true: Float[np.ndarray, " players"]) -> float:
+    return abs(float(true.sum())) / len(true)
 
 
 def method_efficiency(
@@ -188,12 +199,12 @@ def method_efficiency(
     )
     if isinstance(found, Refusal):
         return found
-    scale = abs(float(true.sum())) / len(true) if relative else 1.0
+    scale = _mean_share(true) if relative else 1.0
     near = bool(np.abs(found.shares - true).max() <= eps * scale)
     return tally.num_evaluations, near
 
 
-def _searched(name: str, search: Search, alpha: float) -> SampleEfficiency:
+def _found(name: str, search: Search, alpha: float) -> SampleEfficiency:
     observed, lower, upper = (
         math.inf if budget is None else float(budget)
         for budget in (search.observed(), search.lower(), search.upper())

@@ -57,10 +57,19 @@ class AxisScaling:
     @property
     def verdict(self) -> str:
         """ "polynomial", "exponential" or "unknown", as far as the points go."""
-        if self.growth.is_exponential:
-            return "exponential"
+        if self.doubt:
+            return "unknown"
+        return "exponential" if self.growth.is_exponential else "polynomial"
+
+    @property
+    def doubt(self) -> str | None:
+        """Why the points do not tell how the cost grows; None where they do."""
+        if self.growth.is_exponential is None:
+            return "the last step alone is steep, and may lead to another algorithm"
         long_enough = self.covers_two_decades and len(self.points) >= 3
-        return "polynomial" if long_enough else "unknown"
+        if self.growth.is_exponential or long_enough:
+            return None
+        return "not three points over two decades"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +109,7 @@ def scaling(
       (`scaling_workloads.sized`). By default `System.load()`.
     - `axes`: of "players", "iterations", "tokens", "requests".
     - `points`: sizes by axis; by default two decades each.
-    - `limit_s`: an axis ends where the next point would take longer, as the last two
+    - `limit_s`: an axis ends where the next point would take as long, as the last two
       let one expect, and says so.
     - `with_game`: whether the method is given a `ServingGame`, made anew in each call;
       known of named ones, else true.
@@ -177,7 +186,7 @@ def _measure_axis(
     for done, size in enumerate(sizes):
         run = sized(axis, size, system)
         expected = max(_expected(points, size), bench.least_s(run))
-        if expected > limit_s:
+        if expected >= limit_s:
             stopped = f"{axis} = {size} would take about {expected:.3g} s"
             break
         point = _measure(bench, run)

@@ -28,17 +28,18 @@ class Sizes:
     players: int = 4
     iterations: int = 32
     tokens: int = 32768
-    requests: int = 8
+    requests: int = 4
 
 
 DEFAULT_POINTS = {
-    "players": (1, 8, 11, 14, 100),  # 2^C is told from a power of C by 8 to 14
-    "iterations": (8, 32, 128, 512, 2048),
+    "players": (1, 9, 12, 14, 100),  # 2^C is told from a power of C by 9 to 14
+    "iterations": (8, 32, 128, 800),
     "tokens": (2048, 8192, 32768, 131072, 524288),
-    "requests": (8, 72, 128, 1024),  # of three sizes that the engine pads to
+    "requests": (4, 72, 128, 1024),  # of three sizes that the engine pads to
 }
-# Few numbers of requests in all, for each is compiled anew; as few requests as possible
-# where they are not varied, for methods that take long.
+# Few numbers of requests in all, for each is compiled anew. Where they are not varied they
+# are few, for methods that take long, and one a player, as in most workloads: the programs
+# of these are then compiled already.
 _REST = {
     "players": Sizes(requests=128),
     "iterations": Sizes(),

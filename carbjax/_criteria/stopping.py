@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Float, Int, PRNGKeyArray
 
 from carbjax._attribution.methods import Method
-from carbjax._criteria.in_window import attribute_variants, method_name
+from carbjax._criteria.guard import name_of
+from carbjax._criteria.in_window import attribute_variants
 from carbjax._criteria.incentives import chosen_requests, require_base
 from carbjax._errors import InputError
 from carbjax._serving.system import System
@@ -73,7 +74,7 @@ def stopping_curve(
     share = found.shares[:, workload.player[index]]
     refused = dict.fromkeys(reason for reason in found.refusals if reason is not None)
     return StoppingCurve(
-        method=method_name(method),
+        method=name_of(method),
         request=int(index),
         tokens=stops,
         share_g=share[1:],

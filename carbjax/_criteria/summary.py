@@ -15,6 +15,7 @@ _QUANTITIES = (
     "max_relative",
     "kendall_tau",
     "top_overlap",
+    "noise",
 )
 
 
@@ -67,10 +68,10 @@ def summarise_distances(
 ) -> dict[str, Spread]:
     """Each aggregate of a `ShapleyDistance` over workloads, by its name.
 
-    `absolute_g`, `relative`, `max_g`, `max_relative`, `kendall_tau` and `top_overlap`,
-    and `noise`. `settings` are those of `spread_of`.
+    `absolute_g`, `relative`, `max_g`, `max_relative`, `kendall_tau`, `top_overlap` and
+    `noise`. `settings` are those of `spread_of`.
     """
     return {
         name: spread_of([getattr(d, name) for d in distances], **settings)
-        for name in (*_QUANTITIES, "noise")
+        for name in _QUANTITIES
     }

@@ -2,19 +2,16 @@
 
 import itertools
 import os
-import pathlib
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from carbjax._errors import ConfigError
-from carbjax._files import replacing, require_writable
 from carbjax._fitting.series import MAX_LINES, Series
-from carbjax._plots.shares import FIGURE_SUFFIXES
+from carbjax._plots.saving import save_figure
 
 # Okabe and Ito's palette: told apart with any kind of colour vision.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")
@@ -23,7 +20,6 @@ _ROOM_FOR_LEGEND = 0.35  # of the axis
 _MARKERS = "o^sD"
 _MAX_COLUMNS = 4
 _PANEL_INCHES = (2.9, 2.5)
-_UNDATED = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 _TITLES = {"gemm": "matrix products"}
 
 
@@ -57,15 +53,8 @@ def operator_figure(series: Sequence[Series], title: str = "") -> Figure:
 def write_operator_figure(
     series: Sequence[Series], path: str | os.PathLike[str], title: str = ""
 ) -> None:
-    """Nothing; the figure stands at `path`, by suffix PNG, SVG or PDF.
-
-    A figure of the same fit is the same file.
-    """
-    require_writable(path, FIGURE_SUFFIXES)
-    figure = operator_figure(series, title)
-    undated = _UNDATED.get(pathlib.Path(path).suffix.lower())
-    with replacing(path) as temporary, matplotlib.rc_context({"svg.hashsalt": "carbjax"}):
-        figure.savefig(temporary, dpi=150, metadata=undated)
+    """Nothing; the figure stands at `path`, by suffix PNG, SVG or PDF."""
+    save_figure(operator_figure(series, title), path)
 
 
 def _draw(axes: Axes, lines: list[Series], quantity: str) -> None:

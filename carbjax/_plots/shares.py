@@ -7,11 +7,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from carbjax._attribution.attribution import Attribution
-from carbjax._files import replacing, require_writable
 from carbjax._ledger import player_labels, players_are_requests
+from carbjax._plots.saving import save_figure
 from carbjax._workload import Workload
 
-FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
 # Okabe and Ito's palette: told apart with any kind of colour vision.
 _COLOURS = {
     "prefill": "#0072B2",
@@ -21,7 +20,6 @@ _COLOURS = {
 }
 _MAX_BARS = 20
 _MILLIGRAMS_PER_GRAM = 1e3
-
 _NEGLIGIBLE = 1e-9  # of the total: rounding
 
 
@@ -45,10 +43,7 @@ def write_share_figure(
     attribution: Attribution, workload: Workload, path: str | os.PathLike[str]
 ) -> None:
     """Nothing; the figure of the shares stands at `path`, by suffix PNG, SVG or PDF."""
-    require_writable(path, FIGURE_SUFFIXES)
-    figure = share_figure(attribution, workload)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+    save_figure(share_figure(attribution, workload), path)
 
 
 def _draw(names: list[str], bars: dict[str, np.ndarray]) -> Figure:

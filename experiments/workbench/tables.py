@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 _WIDTH_WITHOUT_TERMINAL = 110
+_QUOTED = frozenset(',"\r\n')  # what a text in a CSV cannot hold as it is
 
 
 def console(width: int = _WIDTH_WITHOUT_TERMINAL) -> Console:
@@ -39,7 +40,7 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     written = [folder / f"{each}.csv" for each in tables]
     for path, rows in zip(written, tables.values(), strict=True):
-        pa_csv.write_csv(rows, path, pa_csv.WriteOptions(quoting_style="needed"))
+        pa_csv.write_csv(rows, path, pa_csv.WriteOptions(quoting_style=_quoting(rows)))
     images = [folder / f"{name}{suffix}" for suffix in (".png", ".svg")]
     # A figure of the same numbers is the same file.
     with matplotlib.rc_context({"svg.hashsalt": name}):
@@ -48,3 +49,14 @@ def write(
     for path in (*written, *images):
         print(f"wrote {path}")
     return [*written, *images]
+
+
+def _quoting(rows: pa.Table) -> str:
+    """Quotes only where some text needs them: PyArrow then puts them around all of it."""
+    texts = [column for column in rows.itercolumns() if pa.types.is_string(column.type)]
+    needed = any(
+        text is not None and not _QUOTED.isdisjoint(text)
+        for column in texts
+        for text in column.to_pylist()
+    )
+    return "needed" if needed else "none"

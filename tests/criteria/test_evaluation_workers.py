@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from carbjax._criteria import evaluation_workers
+from carbjax._criteria import evaluation_run, evaluation_workers
 from carbjax._criteria.cuts import cut_workloads
 from carbjax._criteria.evaluation import evaluate
 from carbjax._errors import InputError
+from carbjax._progress import listening
 from carbjax._workload import Workload
 from tests.criteria.sinners import by_tokens, tiny_system
 
@@ -27,11 +28,21 @@ def judge(workers: int, out=None):
     )
 
 
-def test_workers_find_what_one_process_finds(tmp_path):
-    alone, together = judge(1), judge(2, tmp_path)
+def test_workers_find_what_one_process_finds(tmp_path, monkeypatch):
+    alone, real = judge(1), evaluation_run.run_task
+
+    def of_others(task, *rest):
+        assert task.method == "by_tokens"
+        return real(task, *rest)
+
+    monkeypatch.setattr(evaluation_run, "run_task", of_others)
+    told = []
+    with listening(lambda *report: told.append(report)):
+        together = judge(2, tmp_path)
     assert together.rows.equals(alone.rows)
     assert together.summary.equals(alone.summary)
-    # A worker took what carbjax owns: no task was carried out twice.
+    # The workers did what carbjax owns, and said so: no task was carried out twice.
+    assert ("tasks of the workers", 4, 4) in told
     names = [path.name.rsplit("-", 1)[0] for path in (tmp_path / "parts").iterdir()]
     assert len(names) == len(set(names)) == len(METHODS) * 3
 
@@ -39,6 +50,22 @@ def test_workers_find_what_one_process_finds(tmp_path):
 def test_a_worker_that_dies_costs_time_alone(monkeypatch):
     monkeypatch.setattr(evaluation_workers, "_PROGRAM", "raise SystemExit(1)")
     assert judge(2).summary.equals(judge(1).summary)
+
+
+def test_what_the_user_has_set_stays_and_the_rest_is_set_for_workers():
+    given = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=true", "OMP_NUM_THREADS": "4"}
+    for jaxlib, fusion in (
+        ("0.10.2", ["--xla_cpu_use_fusion_emitters=false"]),
+        ("0.11.0", []),
+    ):
+        found = evaluation_workers.worker_environment({**given, "HOME": "/"}, jaxlib)
+        assert found["XLA_FLAGS"].split() == [given["XLA_FLAGS"], *fusion]
+        assert found["OMP_NUM_THREADS"] == "4" and found["OPENBLAS_NUM_THREADS"] == "1"
+        assert found["HOME"] == "/"
+    in_file = evaluation_workers.worker_environment({"XLA_FLAGS": "flags.txt"}, "0.10.2")
+    assert in_file["XLA_FLAGS"] == "flags.txt"
+    alone = evaluation_workers.worker_environment({}, "0.11.0")
+    assert alone["XLA_FLAGS"] == "--xla_cpu_multi_thread_eigen=false"
 
 
 def test_no_workers_are_refused():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from carbjax._attribution.attribute import attribute
+from carbjax._attribution.methods import methods
 from carbjax._criteria import variants
 from carbjax._criteria.incentives import keep, reduction_reward
 from carbjax._errors import InputError
@@ -58,6 +59,25 @@ def test_the_window_of_the_unreduced_workload_stays(method):
     shrunk = own + float(serve(cut, system).standing.total) / asking
     np.testing.assert_allclose(report.reduced_decode_g, [kept], rtol=1e-12)
     assert abs(kept - shrunk) > 1e-6 * kept
+
+
+def test_what_is_known_is_not_asked_again():
+    workload, system = small_case()
+    known = attribute(workload, system, "leave_one_out")
+    tokens: list[int] = []
+
+    def method(game, *, workload, **rest):
+        asked = workload.num_prefill_tokens + workload.num_decode_tokens
+        tokens.append(int(asked.sum()))
+        return methods()["leave_one_out"](game, workload=workload, **rest)
+
+    told = reduction_reward(workload, system, method, requests=[0, 1], known=known)
+    whole = int(workload.num_prefill_tokens.sum() + workload.num_decode_tokens.sum())
+    assert tokens and whole not in tokens
+    report = reduction_reward(workload, system, method, requests=[0, 1])
+    assert whole in tokens
+    np.testing.assert_allclose(told.decode, report.decode, rtol=1e-12)
+    np.testing.assert_allclose(told.base_g, known.shares[:2], rtol=1e-12)
 
 
 def test_games_are_given_the_window_too():

@@ -84,13 +84,41 @@ def test_exponents_of_known_costs(axis, power):
 
 
 def test_an_exponential_is_stopped_and_named():
-    points = {"players": (1, 2, 4, 8, 16, 32, 64, 128)}
+    points = {"players": (1, 2, 4, 8, 13, 16, 32, 64, 128)}
     found, scaled = _scaled(
         lambda w, s: 0.01 + 1e-5 * 2.0**w.num_players, "players", points=points
     )
-    assert [p.size for p in scaled.points] == [1, 2, 4, 8, 16]
+    assert [p.size for p in scaled.points] == [1, 2, 4, 8, 13, 16]
     assert "32 would take" in scaled.stopped
-    assert found.verdict == "exponential"
+    assert found.verdict == "exponential" and scaled.doubt is None
+
+
+def _enumerates_few(workload, system):
+    """All values of up to eight players, some of more, as `sampled` does."""
+    players = workload.num_players
+    return 0.02 + 1e-4 * 2**players if players <= 8 else 0.055 * players
+
+
+def test_a_step_between_two_algorithms_is_no_exponential():
+    points = {"players": (1, 8, 11, 14, 100)}
+    _, stopped = _scaled(_enumerates_few, "players", points=points, limit_s=4.0)
+    assert [p.size for p in stopped.points] == [1, 8, 11]
+    assert stopped.verdict == "unknown" and "step" in stopped.doubt
+    _, whole = _scaled(_enumerates_few, "players", points=points, limit_s=15.0)
+    assert len(whole.points) == 5 and whole.verdict == "polynomial"
+
+
+def test_the_sizes_that_are_tried_tell_an_exponential():
+    _, found = _scaled(lambda w, s: 0.04 + 2e-4 * 2.0**w.num_players, "players", points={})
+    assert found.verdict == "exponential" and found.stopped is not None
+
+
+def test_sizes_that_are_known_to_take_too_long_are_not_tried():
+    _, found = _scaled(
+        COSTS["requests"], "requests", points={"requests": (8, 72, 128)}, known_s=(72, 10)
+    )
+    assert [p.size for p in found.points] == [8]
+    assert "72 would take" in found.stopped
 
 
 def test_a_floor_and_a_cube_are_no_exponential():

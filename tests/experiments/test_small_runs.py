@@ -165,7 +165,7 @@ def test_draws_of_tenants_are_whole_and_repeat(shared_data, monkeypatch):
 
 
 def test_four_criteria_are_drawn_of_what_was_judged(tmp_path):
-    asked = {"methods": ["tokens"], "criteria": ["fairness"], "seed": 0}
+    asked = {"methods": ["tokens"], "criteria": ["fairness"], "eps": [0.1], "seed": 0}
     cut = {"count": 1, "requests": 4, "loads": [1.0]}
     system = {"accelerator": "h200-sxm", "model": "llama-3.1-8b"}
     settings = {"evaluation": asked, "workloads": cut, "system": system}

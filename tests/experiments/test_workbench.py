@@ -4,6 +4,7 @@ import importlib
 import sys
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pytest
 
@@ -80,6 +81,14 @@ def test_the_same_numbers_make_the_same_files(tmp_path):
         contents.append([path.read_bytes() for path in paths])
     assert contents[0] == contents[1]
     assert pa_csv.read_csv(paths[0]).column_names == list(games.Gap._fields)
+
+
+@pytest.mark.parametrize(("text", "quote"), [("plain", ""), ("one, two", '"')])
+def test_texts_are_quoted_where_one_needs_it(tmp_path, text, quote):
+    rows = pa.table({"said": [text, "no", None], "number": [1.0, 2.0, 3.0]})
+    path = write("said", {"said": rows}, new_figure(1, 1)[0], tmp_path)[0]
+    assert path.read_text().splitlines()[2] == f"{quote}no{quote},2"
+    assert pa_csv.read_csv(path)["said"].to_pylist()[:2] == [text, "no"]
 
 
 def test_without_the_trace_it_says_where_it_looked(monkeypatch, tmp_path, capsys):
