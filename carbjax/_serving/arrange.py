@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 from carbjax._errors import WorkloadError
 from carbjax._serving.buckets import power_of_two
 from carbjax._serving.queue import Queue, count_dtype, make_queue
+from carbjax._units import INT32_MAX
 from carbjax._workload import Workload
 
 _SMALLEST = 16  # slots
@@ -74,14 +75,7 @@ def arrange(workload: Workload, *, pad: bool) -> Arrangement:
     _require_clock(float(arrival[~workload.is_null[order]].max()))
     prefill = workload.num_prefill_tokens[order]
     decode = workload.num_decode_tokens[order]
-    counts = count_dtype()
-    largest = np.iinfo(counts).max
-    total = int(prefill.sum() + decode.sum()) + len(order)
-    if total > largest:
-        raise WorkloadError(
-            f"the workload has {total} tokens, and {counts.name} sums reach {largest}.",
-            hint="Enable 64 bits: `jax.config.update('jax_enable_x64', True)`.",
-        )
+    counts = _counts(int(prefill.sum() + decode.sum()) + len(order))
     size = power_of_two(len(order), least=_SMALLEST) if pad else len(order)
     extra = (0, size - len(order))
     seconds, rest = _in_two(np.pad(arrival, extra, mode="edge"))
@@ -104,6 +98,23 @@ def _in_two(
     if rounded.dtype == seconds.dtype:
         return rounded, None
     return rounded, jnp.asarray(seconds - np.asarray(rounded, seconds.dtype), float)
+
+
+def _counts(total: int) -> np.dtype:
+    """The integers that can hold twice as many tokens: those running and those waiting.
+
+    32 bits where they do: half as many bytes move. Raises `WorkloadError` if none can.
+    """
+    if total <= INT32_MAX // 2:
+        return np.dtype(np.int32)
+    widest = count_dtype()
+    largest = np.iinfo(widest).max // 2
+    if total > largest:
+        raise WorkloadError(
+            f"the workload has {total} tokens, and {widest.name} sums reach {largest}.",
+            hint="Enable 64 bits: `jax.config.update('jax_enable_x64', True)`.",
+        )
+    return widest
 
 
 def _require_clock(last_arrival_s: float) -> None:
