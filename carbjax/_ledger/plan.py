@@ -18,7 +18,7 @@ from carbjax._ledger.models import models_of
 from carbjax._serving.system import System
 from carbjax._version import __version__
 
-FORMAT = 2
+FORMAT = 3
 _LIBRARIES = ("jax", "jaxlib", "numpy", "pyarrow")
 _READ_AT_ONCE = 1 << 20
 _MOST_LANES = 64
