@@ -90,21 +90,21 @@ class ServingGame(AbstractGame):
         """v by component of serving only `coalition`; under `vmap` runs are lanes."""
         arrays, static = eqx.partition(self, eqx.is_array)
 
-        @jax.custom_batching.custom_vmap
-        def of(arrays, coalition):
+        def served(arrays, coalition):
             return _served(eqx.combine(arrays, static), coalition)
 
-        @of.def_vmap
+        either = jax.custom_batching.custom_vmap(served)
+
+        @either.def_vmap
         def of_many(size, batched, arrays, coalitions):
-            axes = jax.tree.map(lambda is_batched: 0 if is_batched else None, batched)
             if batched[1] and not any(jax.tree.leaves(batched[0])):
-                found = _served(eqx.combine(arrays, static), coalitions.T)
+                found = served(arrays, coalitions.T)  # coalitions of one game: as lanes
             else:
-                of_one = lambda a, c: _served(eqx.combine(a, static), c)  # noqa: E731
-                found = jax.vmap(of_one, axes, axis_size=size)(arrays, coalitions)
+                axes = jax.tree.map(lambda is_batched: 0 if is_batched else None, batched)
+                found = jax.vmap(served, axes, axis_size=size)(arrays, coalitions)
             return found, jax.tree.map(lambda _: True, found)
 
-        return of(arrays, coalition)
+        return either(arrays, coalition)
 
     @property
     def standing(self) -> Emissions:

@@ -12,29 +12,32 @@ class Queue(eqx.Module):
     `order_*` are inclusive sums over the present requests in order of (arrival, index).
     Admission takes a prefix of that order, so comparing these sums with those of the
     requests admitted so far replaces any sum inside the loop.
+
+    Lanes are queues side by side (`run`); what they share may have one lane.
     """
 
-    present: Bool[Array, " slots"]
-    player: Int[Array, " slots"]
-    arrival: Float[Array, " slots"]  # s
-    prefill: Float[Array, " slots"]  # tokens
-    decode: Float[Array, " slots"]  # tokens
-    reservation: Num[Array, " slots"]  # tokens of KV cache held while running
-    need: Num[Array, " slots"]  # tokens of a chunk budget, at least 1
-    order_count: Num[Array, " slots"]
-    order_prefill: Num[Array, " slots"]
-    order_reservation: Num[Array, " slots"]
-    order_need: Num[Array, " slots"]
-    arrival_rest: Float[Array, " slots"] | None = None  # s that `arrival` has rounded off
+    present: Bool[Array, "slots *lanes"]
+    player: Int[Array, "slots *lanes"]
+    arrival: Float[Array, "slots *lanes"]  # s
+    prefill: Float[Array, "slots *lanes"]  # tokens
+    decode: Float[Array, "slots *lanes"]  # tokens
+    reservation: Num[Array, "slots *lanes"]  # tokens of KV cache held while running
+    need: Num[Array, "slots *lanes"]  # tokens of a chunk budget, at least 1
+    order_count: Num[Array, "slots *lanes"]
+    order_prefill: Num[Array, "slots *lanes"]
+    order_reservation: Num[Array, "slots *lanes"]
+    order_need: Num[Array, "slots *lanes"]
+    # Seconds that `arrival` has rounded off.
+    arrival_rest: Float[Array, "slots *lanes"] | None = None
 
 
 def make_queue(
-    present: Bool[Array, " slots"],
-    arrival: Float[Array, " slots"],
-    prefill: Num[Array, " slots"],
-    decode: Num[Array, " slots"],
-    player: Int[Array, " slots"] | None = None,
-    arrival_rest: Float[Array, " slots"] | None = None,
+    present: Bool[Array, "slots *lanes"],
+    arrival: Float[Array, "slots *lanes"],
+    prefill: Num[Array, "slots *lanes"],
+    decode: Num[Array, "slots *lanes"],
+    player: Int[Array, "slots *lanes"] | None = None,
+    arrival_rest: Float[Array, "slots *lanes"] | None = None,
 ) -> Queue:
     """A queue of the `present` requests, given in order of (arrival, index).
 
@@ -49,7 +52,7 @@ def make_queue(
     reservation = prefill + decode
     need = jnp.maximum(prefill, 1)
 
-    def order(values: Num[Array, " slots"]) -> Num[Array, " slots"]:
+    def order(values: Num[Array, "slots *lanes"]) -> Num[Array, "slots *lanes"]:
         return jnp.cumsum(jnp.where(present, values, 0), axis=0, dtype=counts)
 
     real = arrival.dtype
